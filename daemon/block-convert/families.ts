@@ -1,0 +1,46 @@
+/** The one list of families, and look-ups over it. A new family is added here and nowhere else. */
+import { probe } from './probe/index.ts'
+import { tables } from './tables/index.ts'
+import { ConversionError, type Converter, type Family, type MediaType } from './index.ts'
+
+export const families: Family[] = [tables, probe]
+
+/** Resolves what a user calls a type: a media type or a usual extension, with or without a leading dot. */
+export function mediaTypeOf (name: string): MediaType {
+  const wanted = name.toLowerCase().replace(/^\./, '')
+  for (const family of families) {
+    for (const { mediaType, extensions } of family.mediaTypes) {
+      if (mediaType === wanted || extensions.includes(wanted)) return mediaType
+    }
+  }
+  const known = families.flatMap(f => f.mediaTypes.map(t => t.extensions[0] ?? t.mediaType)).join(', ')
+  throw new ConversionError('unknown-type', `unknown type '${name}': use a media type or one of ${known}`, { type: name })
+}
+
+/** The preferred extension of a media type, without dot. */
+export function extensionOf (mediaType: MediaType): string {
+  for (const family of families) {
+    for (const entry of family.mediaTypes) if (entry.mediaType === mediaType) return entry.extensions[0] ?? 'bin'
+  }
+  return 'bin'
+}
+
+export function listConverters (): Converter[] {
+  return families.flatMap(f => f.converters)
+}
+
+/** The converter of an edge, or undefined if this build has none. */
+export function findConverter (from: MediaType, to: MediaType): Converter | undefined {
+  return listConverters().find(c => c.from === from && c.to === to)
+}
+
+/** The converter with an id, and the same version if one is given, or undefined. */
+export function converterById (id: string, version?: string): Converter | undefined {
+  return listConverters().find(c => c.id === id && (version == null || c.version === version))
+}
+
+export function familyOf (converterId: string): Family {
+  const family = families.find(f => f.converters.some(c => c.id === converterId))
+  if (family == null) throw new ConversionError('unknown-type', `no converter '${converterId}' in this build`, { converter: converterId })
+  return family
+}

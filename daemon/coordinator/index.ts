@@ -1,0 +1,120 @@
+/**
+ * A conversion job from its description to its output: a pure machine decides (`machine.ts`), the interpreter acts
+ * (`job.ts`). Peers appear only as `Worker`s, found through a `WorkerSource`.
+ *
+ * @example
+ * ```ts
+ * const coordinator = createCoordinator({ toolbox, store, journal, workers, log })
+ * const job = await coordinator.submit({ inputs: ['/data/in.csv'], to: 'parquet', output: '/data/out.parquet' })
+ * for await (const event of job.events()) ...
+ * const report = await job.done
+ * ```
+ */
+import type { TypedEventTarget } from 'main-event'
+import type { Offer, Worker, WorkerEvents } from '../task-protocol/index.ts'
+
+/** What a user asks for. Paths are absolute. */
+export interface JobRequest {
+  inputs: string[]
+  /** Media type or extension. */
+  to: string
+  from?: string
+  /** Absolute path of the one output. */
+  output: string
+  overwrite?: boolean
+  /** `--set key=value` */
+  settings?: Record<string, string>
+  /** `any`: cheap work stays local; `local`: never remote; `remote`: never local. @default 'any' */
+  place?: 'any' | 'local' | 'remote'
+  /** Only these peers. */
+  nodes?: string[]
+  /** @default 'sample' */
+  verify?: 'none' | 'sample' | 'all'
+  /** Bytes per block. @default measured (about one to two seconds of work) */
+  blockBytes?: number
+  /** Seconds from submission. */
+  deadlineSeconds?: number
+  /** Orders in flight per worker, for benches. @default the worker's slots */
+  inFlight?: number
+}
+
+export type JobState = 'preparing' | 'running' | 'merging' | 'done' | 'failed' | 'cancelled'
+
+export type JobErrorCode =
+  | 'usage' | 'no-provider' | 'check-failed' | 'over-budget' | 'deadline' | 'cancelled' | 'failed'
+  | 'input-unreadable' | 'input-changed' | 'bad-input' | 'contradiction' | 'unsupported' | 'unknown-type' | 'bad-parameters'
+  | 'output-exists' | 'output-unwritable' | 'interrupted'
+
+export interface JobError { code: JobErrorCode, message: string, details?: Record<string, unknown> }
+
+/** The report of INTERFACE.md; what `convert --json` and `jobs show --json` print. */
+export interface JobReport {
+  job: string
+  state: JobState
+  error?: JobError
+  seconds: number
+  cost: string
+  resumed: boolean
+  inputs: Array<{ path: string, mediaType: string, bytes: number, cid?: string }>
+  outputs: Array<{ path: string, mediaType: string, bytes: number, cid: string }>
+  conversion: Array<{ id: string, version: string, parameters: Record<string, unknown> }>
+  blocks: { total: number, done: number, local: number, remote: number, memo: number, redispatched: number, hedged: number, rejected: number }
+  check: { equivalence: string, distance: number, bound: number, blocksChecked: number, blocksUnmeasured: number, whole: boolean }
+  workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string }>
+  /** Engine and dispatch measurements, in milliseconds. */
+  timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, resultsPerSecond: number }
+  created: number
+  finished?: number
+}
+
+export type JobEvent =
+  | { type: 'state', job: string, at: number, state: JobState, error?: JobError }
+  | { type: 'plan', job: string, at: number, message: string }
+  | { type: 'progress', job: string, at: number, blocksDone: number, blocksTotal?: number, bytesDone: number, bytesTotal: number, workers: number }
+  | { type: 'worker', job: string, at: number, peer: string, change: 'joined' | 'lost' | 'refused' | 'distrusted', reason?: string }
+  | { type: 'block', job: string, at: number, block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected', reason?: string }
+
+/** Finds and attaches workers for a job; implemented over the registry, the task client and the executor. */
+export interface WorkerSource {
+  /**
+   * Calls `found` for each worker attached, until the signal fires; keeps looking, so that somebody who joins later is
+   * used too. `refused` tells why a candidate was left out. `settled` is called once when the first search is over.
+   */
+  workers: (offer: Offer, edge: { from: string, to: string }, request: Pick<JobRequest, 'place' | 'nodes'>, sink: WorkerSink, options: { signal: AbortSignal }) => Promise<void>
+}
+
+export interface WorkerSink {
+  /** The events to attach a worker with; `id` as in `Worker.id`. */
+  events: (id: string) => WorkerEvents
+  found: (worker: Worker) => void
+  refused: (id: string, reason: string, message: string) => void
+  /** The first search is over; `count` workers were attached or are being attached. */
+  settled: (count: number) => void
+}
+
+export interface Job {
+  /** CID of the canonical job spec. */
+  readonly id: string
+  report: () => JobReport
+  /** Resolves (never rejects) to the final report. */
+  readonly done: Promise<JobReport>
+  cancel: (reason?: string) => Promise<void>
+}
+
+export interface CoordinatorEvents { job: CustomEvent<JobEvent> }
+
+export interface Coordinator {
+  readonly events: TypedEventTarget<CoordinatorEvents>
+  /** Reads the journal; a job that was running when the process died is marked failed (`interrupted`), its parts removed. */
+  start: () => Promise<void>
+  /** Cancels running jobs (`interrupted`), leaving no partial output. */
+  stop: () => Promise<void>
+  /** Refuses what is wrong at once (JobRefusedError with a JobError); otherwise the job runs. */
+  submit: (request: JobRequest) => Promise<Job>
+  get: (id: string) => Job | undefined
+  list: () => JobReport[]
+}
+
+export { createCoordinator } from './coordinator.ts'
+export { createLocalWorker } from './local-worker.ts'
+export { JobRefusedError } from './errors.ts'
