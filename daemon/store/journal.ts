@@ -1,0 +1,134 @@
+/**
+ * An append-only log in one sub-level of the database, with adaptive group commit: an entry that finds the disk idle is
+ * committed in the same tick, one that comes while a commit is under way waits for the next, so that latency stays at one
+ * synced write and throughput grows with the load.
+ */
+import type { Level } from 'level'
+import { COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX, JOURNAL_QUEUE_MAX } from './constants.ts'
+import type { Journal } from './index.ts'
+
+type Done = (error?: Error) => void
+type Operation = { type: 'put', key: string, value: Uint8Array } | { type: 'del', key: string }
+
+export function openJournal (db: Level<string, Uint8Array>, name: string): Journal {
+  return new LevelJournal(db, name)
+}
+
+class LevelJournal implements Journal {
+  readonly #db: Level<string, Uint8Array>
+  /** Keys carry the prefix themselves: a sub-level object would re-encode each one on the hot path. */
+  readonly #prefix: string
+  #queue: Operation[] = []
+  #dones: Array<Done | undefined> = []
+  #committing = false
+  #scheduled = false
+  #closed = false
+  #failure: Error | undefined
+  #commits = 0
+  #entries = 0
+  #slowestMs = 0
+  #idle: Array<() => void> = []
+
+  constructor (db: Level<string, Uint8Array>, name: string) {
+    this.#db = db
+    this.#prefix = `journal/${name}/`
+  }
+
+  append (key: Uint8Array | string, value: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ type: 'put', key: this.#key(key), value: Uint8Array.prototype.slice.call(value) }, error => { error == null ? resolve() : reject(error) })
+    })
+  }
+
+  appendThen (key: Uint8Array | string, value: Uint8Array, done: Done): void {
+    this.#enqueue({ type: 'put', key: this.#key(key), value }, done)
+  }
+
+  remove (key: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ type: 'del', key: this.#key(key) }, error => { error == null ? resolve() : reject(error) })
+    })
+  }
+
+  async * entries (prefix: string): AsyncIterable<[string, Uint8Array]> {
+    const from = this.#prefix + prefix
+    for await (const [key, value] of this.#db.iterator({ gte: from, lt: from + '\uffff' })) {
+      yield [key.slice(this.#prefix.length), value]
+    }
+  }
+
+  stats (): { commits: number, entries: number, slowestMs: number } {
+    return { commits: this.#commits, entries: this.#entries, slowestMs: this.#slowestMs }
+  }
+
+  async close (): Promise<void> {
+    this.#closed = true
+    if (this.#committing || this.#queue.length > 0) await new Promise<void>(resolve => { this.#idle.push(resolve) })
+  }
+
+  #key (key: Uint8Array | string): string {
+    return this.#prefix + (typeof key === 'string' ? key : Buffer.from(key).toString('hex'))
+  }
+
+  #enqueue (operation: Operation, done: Done): void {
+    // After a failed commit nothing later may become durable: an entry must never outlive one it depends on.
+    const refusal = this.#failure ?? (this.#closed
+      ? new Error('the journal is closed')
+      : this.#queue.length >= JOURNAL_QUEUE_MAX ? new Error(`more than ${JOURNAL_QUEUE_MAX} journal entries wait for a commit`) : undefined)
+    if (refusal != null) {
+      queueMicrotask(() => { done(refusal) })
+      return
+    }
+    this.#queue.push(operation)
+    this.#dones.push(done)
+    if (!this.#committing && !this.#scheduled) {
+      this.#scheduled = true
+      queueMicrotask(() => {
+        this.#scheduled = false
+        this.#commit()
+      })
+    }
+  }
+
+  #commit (): void {
+    if (this.#committing || this.#queue.length === 0) return
+    this.#committing = true
+    let operations = this.#queue
+    let dones = this.#dones
+    let bytes = 0
+    let count = 0
+    while (count < operations.length && count < COMMIT_ENTRIES_MAX && bytes < COMMIT_BYTES_MAX) {
+      const operation = operations[count++] as Operation
+      bytes += operation.key.length + (operation.type === 'put' ? operation.value.byteLength : 0)
+    }
+    if (count < operations.length) {
+      this.#queue = operations.slice(count)
+      this.#dones = dones.slice(count)
+      operations = operations.slice(0, count)
+      dones = dones.slice(0, count)
+    } else {
+      this.#queue = []
+      this.#dones = []
+    }
+    const started = performance.now()
+    const settled = (error?: Error): void => {
+      this.#committing = false
+      this.#commits++
+      this.#entries += operations.length
+      this.#slowestMs = Math.max(this.#slowestMs, performance.now() - started)
+      if (error != null) this.#fail(error)
+      for (const done of dones) done?.(error)
+      if (this.#queue.length > 0) this.#commit()
+      else for (const wake of this.#idle.splice(0)) wake()
+    }
+    this.#db.batch(operations as never, { sync: true } as never).then(() => { settled() }, (error: unknown) => { settled(error as Error) })
+  }
+
+  #fail (error: Error): void {
+    this.#failure = error
+    const dones = this.#dones
+    this.#queue = []
+    this.#dones = []
+    for (const done of dones) done?.(error)
+  }
+}
