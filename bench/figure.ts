@@ -1,0 +1,39 @@
+/** One measured figure: the median of its runs and their spread. */
+export interface Figure {
+  value: number
+  unit: string
+  runs: number
+  min: number
+  max: number
+  /** The peer's median in the same unit, for a ratio's denominator. */
+  peer?: number
+}
+
+export interface BenchOptions {
+  /** Counted runs; one more goes first to warm up where that matters. */
+  runs: number
+  /** For what happens while it runs; standard error. */
+  log: (line: string) => void
+}
+
+export interface Bench {
+  run: (options: BenchOptions) => Promise<Record<string, Figure>>
+}
+
+export function median (values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] as number : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+}
+
+export function figure (values: number[], unit: string, peer?: number[]): Figure {
+  const round = (value: number): number => Number(value.toPrecision(4))
+  return {
+    value: round(median(values)),
+    unit,
+    runs: values.length,
+    min: round(Math.min(...values)),
+    max: round(Math.max(...values)),
+    ...(peer == null ? {} : { peer: round(median(peer)) })
+  }
+}

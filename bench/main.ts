@@ -1,0 +1,54 @@
+/**
+ * Runs one benchmark and prints its figures: `npm run bench -- NAME [--json] [--runs N]`. Ratios come from paired runs:
+ * ours and the peer's take turns in one run, and medians are printed with their spread.
+ */
+import { readFileSync } from 'node:fs'
+import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import type { Bench, Figure } from './figure.ts'
+
+const BENCHES: Record<string, () => Promise<Bench>> = {
+  dispatch: () => import('./dispatch.ts'),
+  transfer: () => import('./transfer.ts'),
+  tables: () => import('./tables.ts'),
+  idle: () => import('./idle.ts')
+}
+
+const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@duckdb/node-api', 'level', 'hyparquet']
+
+function versionOf (name: string): string {
+  const file = join(import.meta.dirname, '..', 'node_modules', name, 'package.json')
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+function print (name: string, results: Record<string, Figure>): void {
+  console.log(`${name}: median (min to max) of the runs`)
+  for (const [figure, { value, unit, runs, min, max, peer }] of Object.entries(results)) {
+    const spread = `(${min} to ${max}, ${runs} runs${peer == null ? '' : `; peer ${peer}`})`
+    console.log(`  ${figure.padEnd(28)} ${String(value).padStart(10)} ${unit.padEnd(6)} ${spread}`)
+  }
+}
+
+const args = process.argv.slice(2)
+const json = args.includes('--json')
+const runsAt = args.indexOf('--runs')
+const runs = runsAt >= 0 ? Number(args[runsAt + 1]) : 5
+const name = args.find((arg, i) => !arg.startsWith('--') && i !== runsAt + 1) ?? ''
+const load = BENCHES[name]
+if (load == null || !Number.isInteger(runs) || runs < 1) {
+  console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--json] [--runs N]`)
+  process.exit(2)
+}
+const { run } = await load()
+const results = await run({ runs, log: line => { console.error(line) } })
+if (json) {
+  console.log(JSON.stringify({
+    bench: name,
+    machine: { cores: availableParallelism(), cpu: cpus()[0]?.model ?? 'unknown', memoryGb: Math.round(totalmem() / 1e9), kernel: release() },
+    versions: { node: process.versions.node, ...Object.fromEntries(VERSIONS.map(v => [v, versionOf(v)])) },
+    results
+  }))
+} else {
+  print(name, results)
+}
+process.exit(0)
