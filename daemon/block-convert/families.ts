@@ -1,7 +1,8 @@
 /** The one list of families, and look-ups over it. A new family is added here and nowhere else. */
 import { probe } from './probe/index.ts'
 import { tables } from './tables/index.ts'
-import { ConversionError, type Converter, type Family, type MediaType } from './index.ts'
+import { ConversionError } from './errors.ts'
+import type { Converter, Family, MediaType } from './index.ts'
 
 export const families: Family[] = [tables, probe]
 

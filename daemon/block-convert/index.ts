@@ -124,29 +124,6 @@ export interface Distance {
   difference?: string
 }
 
-export type ConversionErrorCode =
-  | 'unknown-type'      // no converter between these types
-  | 'bad-parameters'    // a setting is unknown or ill-typed
-  | 'bad-input'         // the input is not what its type says (message names file and place)
-  | 'contradiction'     // a value contradicts the schema decided for the job; details: { path, line, column, value, type }
-  | 'input-unreadable'  // missing, a directory, no permission
-  | 'input-changed'     // size, mtime or digest differ from when it was described
-  | 'unsupported'       // valid, but something we cannot represent (said exactly)
-  | 'engine'            // the engine failed in a way of its own
-
-/** An expected failure of a conversion. `details` is JSON-like. */
-export class ConversionError extends Error {
-  static name = 'ConversionError'
-  override readonly name = 'ConversionError'
-  readonly code: ConversionErrorCode
-  readonly details: Record<string, unknown>
-  constructor (code: ConversionErrorCode, message: string, details: Record<string, unknown> = {}) {
-    super(message)
-    this.code = code
-    this.details = details
-  }
-}
-
 /** A family of media types and everything that can be done with them. A new family is one folder and one list entry. */
 export interface Family {
   name: string
@@ -180,5 +157,7 @@ export interface Merger {
 }
 
 export { families, mediaTypeOf, extensionOf, findConverter, converterById, listConverters, familyOf } from './families.ts'
-export { describeInput, readRecipe, readRecipeBytes, checkUnchanged } from './source.ts'
+export { ConversionError, type ConversionErrorCode } from './errors.ts'
+export { describeInput } from './sniff.ts'
+export { RecipeReader, readRecipe, readRecipeBytes, checkUnchanged } from './source.ts'
 export { createToolbox, type Toolbox, type OutputWriter } from './toolbox.ts'

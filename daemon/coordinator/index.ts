@@ -118,3 +118,4 @@ export interface Coordinator {
 export { createCoordinator } from './coordinator.ts'
 export { createLocalWorker } from './local-worker.ts'
 export { JobRefusedError } from './errors.ts'
+export { createWorkerSource, type WorkerSourceComponents } from './worker-source.ts'

@@ -4,6 +4,11 @@
  *
  * @example
  * ```ts
+ * const floors = await openFloors({ db: dataDir.db })
+ * const network = await createNetwork({ ..., validators: advertValidators({ network: name, floors }), selectors: advertSelectors() })
+ * const registry = createRegistry({ network, identity, floors, db: dataDir.db, log })
+ * await network.start()
+ * await registry.start()
  * await registry.publish({ converters, resources, prices, roles: ['worker'] })
  * for await (const provider of registry.find({ from: 'text/csv', to: 'application/vnd.apache.parquet' }, { signal })) { ... }
  * ```
@@ -56,7 +61,7 @@ export interface ProviderView {
 }
 
 export interface RegistryEvents {
-  /** A new or newer advert is known. */
+  /** A new or newer advert is known, this node's included; also when a peer comes back and tells the same one. */
   advert: CustomEvent<ProviderView>
   /** A provider is gone: disconnected and its advert expired, or it said goodbye. */
   gone: CustomEvent<{ peer: PeerId }>
@@ -68,13 +73,22 @@ export interface Registry {
   stop: () => Promise<void>
   /** Signs and announces what this node offers: to connected peers at once, to the DHT, and again before it expires. */
   publish: (content: AdvertContent) => Promise<void>
-  /** Providers of a conversion: known ones first, then whatever the DHT finds; each peer once. Ends when the search does. */
+  /**
+   * Providers of a conversion that are connected, other than this node and not draining: known ones first, then whatever
+   * the DHT finds and answers; each peer once. Ends when the search does (FIND_TIMEOUT_MS at the latest) or the signal
+   * fires; never throws.
+   */
   find: (edge: { from: string, to: string }, options: { signal: AbortSignal }) => AsyncIterable<ProviderView>
   /** Everything known and not expired, this node included. */
   view: () => ProviderView[]
-  /** The advert of one peer: asks it, then the DHT. */
+  /**
+   * The advert of one peer: asks it, then the DHT. What comes from the DHT (`source: 'dht'`) is a summary: no resources,
+   * speeds, addresses and delegation.
+   */
   lookup: (peer: PeerId, options: { signal: AbortSignal }) => Promise<ProviderView | undefined>
 }
 
-export { createRegistry } from './registry.ts'
-export { advertValidators, advertSelectors } from './records.ts'
+export { createRegistry, type RegistryInit } from './registry.ts'
+export { advertValidators, advertSelectors, type ValidatorInit } from './records.ts'
+export { openFloors, type Floors, type FloorsInit } from './floors.ts'
+export { AdvertError, ExchangeError } from './errors.ts'

@@ -82,4 +82,7 @@ export interface ExecutorInit {
   idleMs?: number
 }
 
-export { createExecutor } from './executor.ts'
+export { createExecutor, type ExecutorComponents } from './executor.ts'
+export { withFaults } from './faulty.ts'
+export { IsolationError } from './errors.ts'
+export { withThroughput, type MeasuredExecutor } from './throughput.ts'

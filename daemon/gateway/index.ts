@@ -1,8 +1,16 @@
 /**
  * The local HTTP API: what the command line, a dashboard or an agent sees of a node. Loopback by default, bearer token,
  * Host and Origin checked, RFC 9457 problem details. It calls the node's public API (`NodeApi`) and nothing else.
+ *
+ * @example
+ * ```ts
+ * const gateway = createGateway({ node, log }, { host: '127.0.0.1', port: 0, token, roots: [], uploads })
+ * await gateway.start()          // a taken port rejects with an ApiError 'port-taken'
+ * await dataDir.writeSecret('api', gateway.url)
+ * ```
  */
 import type { JobEvent, JobReport, JobRequest } from '../coordinator/index.ts'
+import type { Log } from '../log.ts'
 
 export interface NodeStatus {
   version: string
@@ -43,6 +51,8 @@ export interface ConverterView {
   version: string
   from: string
   to: string
+  /** Usual file extensions of `from` and `to`, without dot, the preferred one first. */
+  extensions?: { from: string[], to: string[] }
   equivalence: string
   deterministic: string
 }
@@ -81,6 +91,13 @@ export interface GatewayInit {
   token: string
   /** Folders jobs may read and write, besides the owner's token which may use any path. */
   roots: string[]
+  /** Folder for uploaded inputs (`POST /uploads`), made on first use and emptied at stop. Absent: no uploads. */
+  uploads?: string
+}
+
+export interface GatewayComponents {
+  node: NodeApi
+  log: Log
 }
 
 export { createGateway } from './gateway.ts'

@@ -20,6 +20,6 @@ export interface LoopDelay {
   worst: () => number
 }
 
-export { createDetector } from './detector.ts'
-export { createLoopDelay } from './loop-delay.ts'
+export { createDetector, limitAt, verdictAt, type DetectorLimits } from './detector.ts'
+export { createLoopDelay, type LoopDelayInit } from './loop-delay.ts'
 export * from './constants.ts'

@@ -4,7 +4,7 @@
  *
  * @example
  * ```ts
- * const network = await createNetwork({ identity, dataDir, config, log })
+ * const network = await createNetwork({ identity, db: dataDir.db, config, validators, selectors, log })
  * await network.start()
  * network.events.addEventListener('peer', ({ detail }) => console.log('hello from', detail.peer.toString()))
  * ```
@@ -21,6 +21,8 @@ export interface NetworkEvents {
   peer: CustomEvent<PeerGreeted>
   /** The last connection to a greeted peer closed. */
   gone: CustomEvent<{ peer: PeerId }>
+  /** A greeted peer entered the DHT's routing table: records can be stored with it. */
+  routing: CustomEvent<{ peer: PeerId }>
 }
 
 export interface Network {
@@ -37,7 +39,16 @@ export interface Network {
   greet: (peer: PeerId, options: { signal: AbortSignal }) => Promise<PeerGreeted>
   /** For protocol handlers: throws (and the stream is reset) unless the connection passed hello. */
   requireGreeted: (connection: Connection) => Promise<void>
+  /**
+   * Resolves to true once the DHT knows a peer; to false if none is to be expected (nobody greeted, no bootstrap
+   * address) or the signal fires.
+   */
+  joined: (options: { signal: AbortSignal }) => Promise<boolean>
 }
 
 export type { HelloInfo } from './messages.ts'
-export { createNetwork } from './network.ts'
+export { createNetwork, type NetworkConfig, type NetworkInit } from './network.ts'
+export { HelloError, NetworkConfigError } from './errors.ts'
+export { STREAM_WRITE_BUFFER_MAX_BYTES, STREAM_READ_BUFFER_MAX_BYTES, STREAMS_MAX } from './constants.ts'
+export { messagesOf, MessageLengthError, type Messages } from './framing.ts'
+export { pause, settledOrAborted } from './wait.ts'

@@ -67,7 +67,13 @@ export type AttemptOutcome =
     cpuMs: number
     wallMs: number
     /** Absent for the local worker. */
-    receipt?: { receipt: Receipt, index: number }
+    receipt?: {
+      receipt: Receipt
+      /** Of this result's leaf. */
+      index: number
+      /** Siblings from the leaf up to the root, made when asked for; see `verifyPath` of trust. */
+      path: () => Uint8Array[]
+    }
   }
   | {
     ok: false
@@ -140,3 +146,13 @@ export interface TaskServer {
 export { createTaskClient } from './client.ts'
 export { createTaskServer } from './server.ts'
 export { TASK_PROTOCOL, LEASE_PROTOCOL } from './constants.ts'
+
+// The pure machines behind the two services, for the simulator.
+export { createLeaseRequester } from './lease-requester.ts'
+export { createLeaseWorker } from './lease-worker.ts'
+export { compareGenerations } from './lease-model.ts'
+export type {
+  AttemptRef, Generation, LeaseFault, OfferRef, OrderRef, Pool, Refusal, RefusalReason, RequesterMessage, ResultRef, Slots, WorkerMessage
+} from './lease-model.ts'
+export type { LeaseRequester, LeaseRequesterInit, RequesterEffect, RequesterEvent, RequesterView } from './lease-requester-events.ts'
+export type { LeaseWorker, LeaseWorkerInit, OfferVerdict, WorkerEffect, WorkerEvent, WorkerView } from './lease-worker-events.ts'

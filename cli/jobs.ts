@@ -1,0 +1,86 @@
+import type { Command } from 'commander'
+import { resolvePaths } from '../daemon/config/paths.ts'
+import type { JobReport } from '../daemon/coordinator/index.ts'
+import { connect, type Client } from './lib/client.ts'
+import { EXIT } from './lib/exit.ts'
+import { fields, print, printJson, table, tell } from './lib/terminal.ts'
+import { count, formatBytes, formatSeconds, shortPeer } from './lib/units.ts'
+import { failureOf, followJob } from './lib/follow.ts'
+import { summary } from './lib/summary.ts'
+
+interface Json { json?: boolean }
+
+const ENDED = ['done', 'failed', 'cancelled']
+const daemon = async (): Promise<Client> => await connect(resolvePaths().dataDir)
+
+export function configure (command: Command): void {
+  command.command('list', { isDefault: true }).description('jobs of this node, the newest first')
+    .option('--state <state>', 'only these: preparing, running, merging, done, failed, cancelled').option('--limit <number>', 'at most so many').option('--json', 'print JSON').action(list)
+  command.command('show').description('the report of a job').argument('<job>', 'its id, or the beginning of it').option('--json', 'print JSON').action(show)
+  command.command('watch').description('follow a job to its end').argument('<job>', 'its id, or the beginning of it').option('--json', 'print every event as a line of JSON').action(watch)
+  command.command('cancel').description('cancel a job').argument('<job>', 'its id, or the beginning of it').option('--json', 'print JSON').action(cancel)
+}
+
+async function list ({ json = false, ...filter }: Json & { state?: string, limit?: string }): Promise<void> {
+  const jobs = await (await daemon()).jobs({ ...filter })
+  if (json) return printJson({ jobs })
+  if (jobs.length === 0) tell('no jobs')
+  else print(table(['JOB', 'STATE', 'BLOCKS', 'TIME', 'OUTPUT'], jobs.map(row)))
+}
+
+async function show (id: string, { json = false }: Json): Promise<void> {
+  const client = await daemon()
+  const report = await client.job(await fullId(client, id))
+  if (json) printJson(report)
+  else print(details(report))
+}
+
+async function watch (id: string, { json = false }: Json): Promise<void> {
+  const client = await daemon()
+  const job = await fullId(client, id)
+  const report = await followJob(client, job, { json, ...(json ? { event: printJson } : {}) })
+  if (report.state !== 'done') throw failureOf(report)
+  if (!json) print(summary(report))
+}
+
+async function cancel (id: string, { json = false }: Json): Promise<void> {
+  const client = await daemon()
+  const job = await fullId(client, id)
+  const before = await client.job(job)
+  const report = ENDED.includes(before.state) ? before : await client.cancel(job)
+  if (json) printJson(report)
+  else tell(`weft: job ${shortId(job)} is ${report.state}`)
+  if (report.state !== 'cancelled') process.exitCode = EXIT.failed
+}
+
+/** The beginning of an id is enough where it means one job only. */
+async function fullId (client: Client, id: string): Promise<string> {
+  const matching = (await client.jobs({ limit: '1000' })).filter(({ job }) => job.startsWith(id) || shortId(job) === id)
+  return matching.length === 1 ? (matching[0] as JobReport).job : id
+}
+
+/** CIDs begin alike and differ at the end. */
+const shortId = (job: string): string => job.length > 16 ? `…${job.slice(-12)}` : job
+
+function row ({ job, state, blocks, seconds, outputs, inputs, error }: JobReport): string[] {
+  const output = outputs[0]?.path ?? (error == null ? inputs[0]?.path ?? '' : error.message)
+  return [shortId(job), state, `${blocks.done}/${blocks.total}`, formatSeconds(seconds), output]
+}
+
+const file = ({ path, mediaType, bytes }: { path: string, mediaType: string, bytes: number }): string => `${path} (${mediaType}, ${formatBytes(bytes)})`
+
+function details (report: JobReport): string {
+  const { inputs, outputs, blocks, check, workers, conversion, error } = report
+  return fields([
+    ['job', report.job],
+    ['state', `${report.state}, ${formatSeconds(report.seconds)}`],
+    ...(error == null ? [] : [['error', `${error.code}: ${error.message}`] as [string, string]]),
+    ...inputs.map((input, index): [string, string] => [index === 0 ? 'inputs' : '', file(input)]),
+    ...outputs.map((output, index): [string, string] => [index === 0 ? 'outputs' : '', file(output)]),
+    ['by', conversion.map(({ id, version }) => `${id} ${version}`).join(', ')],
+    ['blocks', `${blocks.done} of ${blocks.total} done: ${blocks.local} here, ${blocks.remote} elsewhere; ${blocks.redispatched} sent again, ${blocks.rejected} rejected`],
+    ['checked', `${check.blocksChecked} compared with their source, distance ${check.distance} (${check.equivalence}, bound ${check.bound})`],
+    ...workers.map(({ peer, blocks: done, seconds, failed, lost }, index): [string, string] =>
+      [index === 0 ? 'workers' : '', `${shortPeer(peer)}  ${count(done, 'block')} in ${formatSeconds(seconds)}${failed > 0 ? `, ${failed} failed` : ''}${lost == null ? '' : `, lost: ${lost}`}`])
+  ])
+}

@@ -1,0 +1,35 @@
+/** Milliseconds for an answer of the local daemon that needs no waiting. */
+export const REQUEST_MS = 30_000
+
+/** Milliseconds a long poll is waited for: the daemon ends it after a minute. */
+export const POLL_MS = 90_000
+
+/** Milliseconds between two plain progress lines. */
+export const PROGRESS_LINE_MS = 1000
+
+/** Milliseconds over which the rate is averaged: long enough to be calm, short enough to show a lost worker. */
+export const RATE_WINDOW_MS = 5000
+
+/** Milliseconds `stop` waits for a daemon to be gone; a drain may have to finish blocks of others first. */
+export const STOP_WAIT_MS = 120_000
+
+/** Milliseconds between two looks at whether a process is gone. */
+export const STOP_LOOK_MS = 50
+
+/** Milliseconds a draining node may take to finish and hand back its work before it stops anyway. */
+export const DRAIN_MS = 60_000
+
+/** Milliseconds between two lines that say what a drain waits for. */
+export const DRAIN_TELL_MS = 5000
+
+/** Files one folder or pattern may stand for: more is taken for a mistake. */
+export const INPUTS_MAX = 10_000
+
+/** Characters kept of an event stream that has no end of event yet; the daemon's events are below a few thousand. */
+export const EVENT_CHARS_MAX = 1 << 20
+
+/** Milliseconds for which a command waits for a node that is just starting in the same data directory. */
+export const ATTACH_WAIT_MS = 10_000
+
+/** Milliseconds between two looks for it. */
+export const ATTACH_LOOK_MS = 50

@@ -1,0 +1,103 @@
+import type { Command } from 'commander'
+import { createLog } from '../daemon/log.ts'
+import type { WeftNode } from '../daemon/node.ts'
+import { DRAIN_MS, DRAIN_TELL_MS } from './lib/constants.ts'
+import { Failure } from './lib/failure.ts'
+import { printJson, tell } from './lib/terminal.ts'
+import { count, formatSeconds } from './lib/units.ts'
+
+interface Options {
+  config?: string
+  network?: string
+  listen?: string[]
+  bootstrap?: string[]
+  apiPort?: string
+  logLevel?: string
+  json?: boolean
+}
+
+const gather = (value: string, before: string[] = []): string[] => [...before, value]
+
+export function configure (command: Command): void {
+  command
+    .option('--config <file>', 'configuration file')
+    .option('--network <name>', 'name of the network')
+    .option('--listen <multiaddr>', 'address to listen on; may be repeated', gather)
+    .option('--bootstrap <multiaddr>', 'peer to connect to; may be repeated', gather)
+    .option('--api-port <port>', 'port of the local API (0: any free one)')
+    .option('--log-level <level>', 'debug, info, warn, error or silent')
+    .option('--json', 'print the status as JSON once it is ready')
+    .action(start)
+}
+
+async function start (options: Options): Promise<void> {
+  const [{ createNode }, { loadConfig }] = await Promise.all([import('../daemon/node.ts'), import('../daemon/config/index.ts')])
+  const { config, dataDir } = await loadConfig({
+    ...(options.config != null ? { configFile: options.config } : {}),
+    flags: {
+      network: options.network,
+      listen: options.listen,
+      bootstrap: options.bootstrap,
+      'api.port': options.apiPort,
+      'log.level': options.logLevel
+    }
+  })
+  const signals = receiveSignals()
+  await using node = await createNode({ config, dataDir, log: createLog(config.log.level) })
+  try {
+    await node.start()
+  } catch (error) {
+    throw portTaken(error, config.listen)
+  }
+  const status = node.api.status()
+  if (options.json === true) printJson(status)
+  tell(`weft: ready: network ${status.network}, peer ${status.peerId}, listening on ${status.multiaddrs.map(address => address.replace(/\/p2p\/.*$/, '')).join(' ') || 'nothing'}, api ${status.api}`)
+
+  await Promise.race([signals.first, closed(node)])
+  await drain(node, signals.second)
+  tell('weft: stopped')
+}
+
+/** The first signal begins a drain, the second ends it, a third ends the process whatever it is doing. */
+function receiveSignals (): { first: Promise<void>, second: AbortSignal } {
+  const first = Promise.withResolvers<void>()
+  const second = new AbortController()
+  let received = 0
+  const handle = (): void => {
+    received++
+    if (received === 1) first.resolve()
+    else if (received === 2) second.abort()
+    else process.exit(1)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, handle)
+  return { first: first.promise, second: second.signal }
+}
+
+async function closed ({ closing }: WeftNode): Promise<void> {
+  if (closing.aborted) return
+  await new Promise<void>(resolve => { closing.addEventListener('abort', () => { resolve() }, { once: true }) })
+}
+
+async function drain (node: WeftNode, now: AbortSignal): Promise<void> {
+  const { load } = node.api.status()
+  const waits = [...(load.active > 0 ? [`${count(load.active, 'block')} for ${count(load.leases, 'other node')}`] : []), ...(load.jobs > 0 ? [`${count(load.jobs, 'own job')}`] : [])]
+  if (waits.length > 0) tell(`weft: draining: finishing ${waits.join(' and ')} first, for at most ${formatSeconds(DRAIN_MS / 1000)}; once more to stop at once`)
+  const teller = setInterval(() => {
+    const { active, jobs } = node.api.status().load
+    tell(`weft: draining: ${count(active, 'block')} for others and ${count(jobs, 'own job')} left`)
+  }, DRAIN_TELL_MS)
+  const signal = AbortSignal.any([now, AbortSignal.timeout(DRAIN_MS)])
+  try {
+    await Promise.race([node.drain({ signal }), new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })])
+  } finally {
+    clearInterval(teller)
+  }
+}
+
+/** libp2p's words for a taken port, as ours. */
+function portTaken (error: unknown, listen: string[]): unknown {
+  const text = String((error as Error).message)
+  if (!/EADDRINUSE|address already in use|could not listen|no valid addresses/i.test(text) || (error as Error).name === 'ApiError') return error
+  return new Failure('port-taken', `cannot listen on ${listen.join(', ')}: the port is taken or the address is not this machine's; choose others with --listen`, { listen }, { cause: error })
+}
+

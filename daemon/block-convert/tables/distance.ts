@@ -1,0 +1,59 @@
+/** The full comparison of a result with its source: every value of every row, in order, by readers of our own. */
+import { ConversionError } from '../errors.ts'
+import type { BlockRecipe, BlockSource, Distance } from '../index.ts'
+import { readBatches, type Batch } from './readers/index.ts'
+import type { TableParameters } from './schema.ts'
+import { parseType } from './types.ts'
+import { firstDifference, showValue } from './values.ts'
+
+/**
+ * Value 0 if both are the same rows, 1 at the first difference: a value, a row too many or too few, or a result that cannot
+ * be read. `compared` counts the rows found equal.
+ *
+ * @throws ConversionError if the *original* cannot be read: it contradicts its schema or is malformed, which is not the result's fault
+ */
+export async function tableDistance (original: BlockSource, result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<Distance> {
+  const { columns } = params
+  const rows = (recipe.slice?.rows ?? params.rows) as [number, number] | undefined
+  const wanted = readBatches(original, params.source, columns, { rows, side: 'source', firstLine: recipe.origin.line })
+  const given = readBatches(result, params.target, columns, { side: 'result' })
+  const kinds = columns.map(column => parseType(column.type).kind)
+  let compared = 0
+  try {
+    for (;;) {
+      const a = wanted.next().value as Batch | undefined
+      let b: Batch | undefined
+      try {
+        b = given.next().value as Batch | undefined
+      } catch (error) {
+        if (!(error instanceof ConversionError)) throw error
+        return { value: 1, compared, difference: `the result cannot be read: ${error.message}` }
+      }
+      if (a == null && b == null) return { value: 0, compared }
+      const common = Math.min(a?.rows ?? 0, b?.rows ?? 0)
+      let row = common
+      let at = -1
+      for (let column = 0; column < columns.length && a != null && b != null; column++) {
+        const index = firstDifference(kinds[column]!, a.columns[column]!, b.columns[column]!, 0, row)
+        if (index >= 0) {
+          row = index
+          at = column
+        }
+      }
+      compared += row
+      if (at >= 0) {
+        const { name, type } = columns[at]!
+        const was = showValue(a!.columns[at]![row], type)
+        const is = showValue(b!.columns[at]![row], type)
+        return { value: 1, compared, difference: `row ${compared + 1}, column ${JSON.stringify(name)}: ${was} became ${is}` }
+      }
+      if (a?.rows !== b?.rows) {
+        const missing = (b?.rows ?? 0) < (a?.rows ?? 0)
+        return { value: 1, compared, difference: missing ? `the result ends after ${compared} rows, the source goes on` : `the result goes on after the source's ${compared} rows` }
+      }
+    }
+  } finally {
+    wanted.return(undefined)
+    given.return(undefined)
+  }
+}

@@ -1,0 +1,24 @@
+/** The always-on check of one result. What it proves is said in parquet-inspect.ts and text-inspect.ts. */
+import { ConversionError } from '../errors.ts'
+import type { BlockRecipe, BlockSource } from '../index.ts'
+import { inspectParquet } from './parquet-inspect.ts'
+import type { TableParameters } from './schema.ts'
+import { inspectText } from './text-inspect.ts'
+
+/**
+ * Checks structure, schema and row count of a result, and gives its rows.
+ *
+ * @throws ConversionError `bad-input` saying what is wrong
+ */
+export async function inspectTable (result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<{ units: number }> {
+  const found = inspectForm(result, params)
+  if (recipe.units != null && found.units !== recipe.units) {
+    throw new ConversionError('bad-input', `the result has ${found.units} rows instead of ${recipe.units}`, { rows: found.units, expected: recipe.units })
+  }
+  return found
+}
+
+export function inspectForm (source: BlockSource, params: TableParameters): { units: number } {
+  const { target } = params
+  return target.format === 'parquet' ? inspectParquet(source, params, target) : inspectText(source, params, target)
+}

@@ -1,0 +1,85 @@
+/**
+ * CSV and NDJSON parts become one text. A part is a whole file of its own, a CSV part with its header line if the dialect has
+ * one; the output has the header once. A part whose last line has no end gets one.
+ */
+import { ConversionError } from '../errors.ts'
+import type { BlockSource, Merger } from '../index.ts'
+import { READ_BYTES } from './parquet-limits.ts'
+import { RandomAccess } from './random-access.ts'
+import { firstRecord } from './readers/csv.ts'
+import type { Column, Dialect, TableParameters } from './schema.ts'
+
+const LF = 10
+const CR = 13
+const NEWLINE = new Uint8Array([LF])
+
+/** Bytes a header line may have: 4096 names of 1024 characters, and then some. */
+export const HEADER_BYTES_MAX = 16 * 1024 * 1024
+
+/** `add` throws ConversionError `bad-input` for a CSV part whose header is missing or another one. */
+export function textMerger (params: TableParameters): Merger {
+  const dialect = params.target.format === 'csv' && params.target.dialect.header ? params.target.dialect : undefined
+  return {
+    * start () {
+      if (dialect != null) yield headerLine(params.columns, dialect)
+    },
+    * add (part) {
+      yield * body(part, params.columns, dialect)
+    },
+    * end () {}
+  }
+}
+
+function * body (part: BlockSource, columns: Column[], dialect: Dialect | undefined): Generator<Uint8Array> {
+  const file = new RandomAccess(part)
+  try {
+    let last = LF
+    for (let at = dialect == null ? 0 : headerEnd(file, columns, dialect); at < file.size; at += READ_BYTES) {
+      const bytes = file.read(at, Math.min(READ_BYTES, file.size - at))
+      last = bytes[bytes.length - 1] as number
+      yield bytes
+    }
+    // the last record's end: its own, or ours
+    if (last !== LF && last !== CR) yield NEWLINE
+  } finally {
+    file.close()
+  }
+}
+
+/** The header line of a dialect, its names quoted where they must be. */
+export function headerLine (columns: Column[], { delimiter, quote, escape }: Dialect): Uint8Array {
+  const names = columns.map(({ name }) => {
+    const plain = name !== '' && !name.includes(delimiter) && !name.includes(quote) && !/[\r\n]|^\s|\s$/.test(name)
+    if (plain) return name
+    const escaped = escape === quote ? name : name.replaceAll(escape, escape + escape)
+    return `${quote}${escaped.replaceAll(quote, escape + quote)}${quote}`
+  })
+  return new TextEncoder().encode(`${names.join(delimiter)}\n`)
+}
+
+/**
+ * Checks that a CSV file begins with the header of these columns, and gives the position behind it.
+ *
+ * @throws ConversionError `bad-input`
+ */
+export function headerEnd (file: RandomAccess, columns: Column[], dialect: Dialect): number {
+  const bad = (what: string): ConversionError => new ConversionError('bad-input', `${file.name()} does not begin with the header of its columns: ${what}`)
+  // usually the bytes we would write ourselves; otherwise the same names, written in another way
+  const expected = headerLine(columns, dialect)
+  if (file.size >= expected.length && Buffer.compare(file.read(0, expected.length), expected) === 0) return expected.length
+  for (let window = expected.length * 2 + 1024; ; window *= 4) {
+    const length = Math.min(window, file.size, HEADER_BYTES_MAX)
+    const bytes = Buffer.from(file.read(0, length))
+    const record = firstRecord(bytes.toString('utf8'), dialect, length === file.size)
+    if (record == null) {
+      if (length === HEADER_BYTES_MAX) throw bad(`it is longer than ${HEADER_BYTES_MAX} bytes`)
+      if (length === file.size) throw bad('it is cut off')
+      continue
+    }
+    const names = record.fields.map(name => name ?? '')
+    const wrong = columns.findIndex((column, i) => column.name !== names[i])
+    if (wrong >= 0) throw bad(`column ${wrong + 1} is ${JSON.stringify(names[wrong] ?? null)} instead of ${JSON.stringify(columns[wrong]?.name)}`)
+    if (names.length !== columns.length) throw bad(`it has ${names.length} columns instead of ${columns.length}`)
+    return Buffer.byteLength(bytes.toString('utf8').slice(0, record.end))
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The daemon's configuration: its schema, where every value came from, and the folders it lives in.
+ *
+ * Precedence: flag > `WEFT_*` variable > `--config FILE` > `$XDG_CONFIG_HOME/weft/config.json` > default. `WEFT_HOME`
+ * puts everything in one folder (its `config.json` inside). An unknown or ill-typed key is a `ConfigError` with the key's
+ * path and the nearest known name.
+ *
+ * @example
+ * ```ts
+ * const { config, origins, dataDir } = await loadConfig({ flags: { 'api.port': 7400 }, env: process.env })
+ * origins['api.port']       // { from: 'flag', detail: '--api-port' }
+ * offers(config, 'table/csv-parquet')
+ * ```
+ */
+
+/** Every value is present, except limits left to the part that knows the machine. */
+export interface Config {
+  /** Name of the network; peers of another name never mix. */
+  network: string
+  trust: {
+    /** Blocks go to and come from every peer of the network. */
+    everyone: boolean
+    /** Peer ids blocks go to and come from, when not everyone is trusted. */
+    peers: string[]
+  }
+  /** Multiaddrs to listen on. */
+  listen: string[]
+  /** Multiaddrs (with `/p2p/<peer id>`) dialled at start. */
+  bootstrap: string[]
+  api: {
+    /** A loopback address. */
+    host: string
+    /** 0 = any free port. */
+    port: number
+    roots: string[]
+  }
+  executor: {
+    /** Engine processes that may run at once. Absent: the machine's cores. */
+    slots?: number
+    sandbox: 'auto' | 'require' | 'off'
+    /** Resident bytes per engine process. Absent: the executor's own limit. */
+    memoryBytes?: number
+    /** Milliseconds without progress before an engine counts as hung. Absent: the executor's own limit. */
+    stallMs?: number
+    /** Milliseconds for one whole block attempt. Absent: the executor's own limit. */
+    wallMs?: number
+  }
+  prices: {
+    /** 10^-6 of `unit` per resource hour, decimal. */
+    perHour: string
+    unit: string
+  }
+  policy: {
+    /** Take work from others at all. */
+    accept: boolean
+    /** Leases held for others at once. */
+    maxLeases: number
+    /** Work offered below this price (10^-6 of `prices.unit` per resource hour) is refused. */
+    minPrice: string
+  }
+  converters: {
+    /** Converter ids this node does not offer; `*` at the end matches any rest. */
+    disable: string[]
+    /** If not empty, only these are offered. */
+    only: string[]
+  }
+  dht: { mode: 'server' | 'client' }
+  log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent' }
+  /** Honoured in networks named `testnet-...` only, refused elsewhere. */
+  test: {
+    faults: string[]
+    /** The node's key is derived from it. Empty: an ordinary random key. */
+    seed: string
+  }
+}
+
+/** Where a value came from; `detail` names the file, variable or flag. */
+export interface Origin { from: 'default' | 'file' | 'env' | 'flag', detail?: string }
+
+export interface LoadOptions {
+  /** Values by dotted path, already typed or as text: `{ 'api.port': 7400 }`. Undefined ones are skipped. */
+  flags?: Record<string, unknown>
+  /** @default process.env */
+  env?: Record<string, string | undefined>
+  /** `--config FILE`; must exist. The file of the configuration folder is used if absent, and may be missing. */
+  configFile?: string
+}
+
+export interface LoadedConfig {
+  config: Config
+  /** By dotted path of every leaf. */
+  origins: Record<string, Origin>
+  dataDir: string
+  /** The file that was read, if any. */
+  file?: string
+}
+
+export interface Paths {
+  /** Keys, journal, blocks, API address and token. */
+  dataDir: string
+  configFile: string
+  /** What may be deleted at any time. */
+  cacheDir: string
+}
+
+export { loadConfig, validateConfig } from './load.ts'
+export { offers } from './offers.ts'
+export { resolvePaths } from './paths.ts'
+export { configJsonSchema } from './json-schema.ts'
+export { ConfigError } from './errors.ts'
+export { TEST_NETWORK_PREFIX } from './constants.ts'

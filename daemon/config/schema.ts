@@ -1,0 +1,127 @@
+/** The schema of the configuration (zod). Descriptions end up in `config.schema.json`. */
+import { multiaddr } from '@multiformats/multiaddr'
+import { z } from 'zod'
+import { ENGINE_MEMORY_MIN, LEASES_DEFAULT, LEASES_MAX, LIST_MAX, NETWORK_NAME_MAX, SLOTS_MAX, STALL_MS_MIN, TEST_NETWORK_PREFIX, WALL_MS_MAX } from './constants.ts'
+
+const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
+/** Faults the executor can plant: a probability after `wrong`, a factor after `slow`. */
+const fault = z.string().regex(/^(wrong(:(0(\.\d+)?|1))?|slow(:\d+(\.\d+)?)?)$/, { error: 'expected "wrong" (or "wrong:0.1" for a tenth of the blocks) or "slow" (or "slow:3" for three times as slow)' })
+
+function isMultiaddr (text: string): boolean {
+  try {
+    multiaddr(text)
+    return true
+  } catch {
+    // Not one: the schema's message says so, with the key and the value.
+    return false
+  }
+}
+
+const list = (of: z.ZodType<string, string>): z.ZodArray<z.ZodType<string, string>> => z.array(of).max(LIST_MAX)
+const address = z.string().refine(isMultiaddr, { error: 'expected a multiaddr like /ip4/127.0.0.1/tcp/0' })
+const peerAddress = address.refine(text => text.includes('/p2p/'), { error: 'expected a multiaddr that ends in /p2p/<peer id>' })
+const peer = z.string().regex(/^(12D3KooW|16Uiu2|Qm)[1-9A-HJ-NP-Za-km-z]+$/, { error: 'expected a peer id like 12D3KooW...' })
+const money = z.string().regex(/^(0|[1-9]\d{0,18})$/, { error: 'expected a whole number of 10^-6 units as text, like "0" or "250000"' })
+/** A number, or `auto`: left out of the configuration, so that the part that knows the machine decides. */
+const automatic = (number: z.ZodNumber): z.ZodType<number | undefined, number | 'auto' | undefined> =>
+  z.union([number, z.literal('auto')]).default('auto').transform(value => value === 'auto' ? undefined : value)
+
+const section = <T extends z.ZodRawShape>(shape: T, description: string): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> =>
+  z.strictObject(shape).prefault({} as never).describe(description)
+
+export const configSchema = z.strictObject({
+  network: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, { error: 'expected lower-case letters, digits, dots and hyphens' }).max(NETWORK_NAME_MAX).default('default')
+    .describe('Name of the network. Peers of another name never mix. Names that start with "testnet-" are test networks.'),
+  trust: section({
+    everyone: z.boolean().default(false)
+      .describe('Send blocks to, and take blocks from, every peer of the network. For test networks, or where every machine that knows the name may see the data.'),
+    peers: list(peer).default([])
+      .describe('Peer ids that blocks are sent to and taken from, when not everyone is trusted.')
+  }, 'Whom this node works with.'),
+  listen: list(address).default(['/ip4/127.0.0.1/tcp/0'])
+    .describe('Multiaddrs to listen on. The default is loopback with any free port; for a network of machines, for instance "/ip4/0.0.0.0/tcp/4001".'),
+  bootstrap: list(peerAddress).default([])
+    .describe('Multiaddrs, with /p2p/<peer id>, of peers to connect to at start.'),
+  api: section({
+    host: z.string().refine(host => LOOPBACK.includes(host), { error: `expected one of ${LOOPBACK.join(', ')}: the API has no transport security, so it stays on this machine` }).default('127.0.0.1')
+      .describe('Loopback address of the local HTTP API.'),
+    port: z.int().min(0).max(65535).default(0)
+      .describe('Port of the local HTTP API. 0 takes any free one; the command line finds it through the data directory.'),
+    roots: list(z.string().regex(/^\//, { error: 'expected an absolute path' })).default([])
+      .describe('Folders that tokens other than the owner\'s may name in jobs. This version issues the owner\'s token only, which may use any path.')
+  }, 'The local HTTP API.'),
+  executor: section({
+    slots: automatic(z.int().min(1).max(SLOTS_MAX))
+      .describe('Engine processes that may run at once. "auto": one per core.'),
+    sandbox: z.enum(['auto', 'require', 'off']).default('auto')
+      .describe('"auto": engines run under bwrap where it is present; "require": refuse to start without it; "off": resource limits only.'),
+    memoryBytes: automatic(z.int().min(ENGINE_MEMORY_MIN))
+      .describe('Resident bytes one engine process may use before it is killed.'),
+    stallMs: automatic(z.int().min(STALL_MS_MIN).max(WALL_MS_MAX))
+      .describe('Milliseconds without progress before an engine counts as hung and is killed.'),
+    wallMs: automatic(z.int().min(STALL_MS_MIN).max(WALL_MS_MAX))
+      .describe('Milliseconds one block attempt may take altogether.')
+  }, 'How conversions are run on this machine.'),
+  prices: section({
+    perHour: money.default('0')
+      .describe('Posted price of a resource hour in 10^-6 of the unit, a whole number as text. Advertised only, in this version: nothing is charged yet.'),
+    unit: z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,15}$/, { error: 'expected a short name like "credit"' }).default('credit')
+      .describe('What prices are counted in. Units are never compared with each other.')
+  }, 'What this node asks for its work.'),
+  policy: section({
+    accept: z.boolean().default(true)
+      .describe('Take work from others at all.'),
+    maxLeases: z.int().min(0).max(LEASES_MAX).default(LEASES_DEFAULT)
+      .describe('Peers this node works for at once.'),
+    minPrice: money.default('0')
+      .describe('Work offered for less (10^-6 of prices.unit per resource hour) is refused.')
+  }, 'What work this node takes. Local policy always wins.'),
+  converters: section({
+    disable: list(z.string().min(1)).default([])
+      .describe('Converter ids this node does not offer, for instance "table/csv-parquet". A "*" at the end matches any rest.'),
+    only: list(z.string().min(1)).default([])
+      .describe('If not empty, this node offers these converters only. A "*" at the end matches any rest.')
+  }, 'Which of the built-in converters are offered.'),
+  dht: section({
+    mode: z.enum(['server', 'client']).default('server')
+      .describe('"server" keeps records for others; "client" only asks.')
+  }, 'The distributed hash table.'),
+  log: section({
+    level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info')
+      .describe('Least level of the log lines written to standard error.')
+  }, 'The log.'),
+  test: section({
+    faults: z.array(fault).max(2).default([])
+      .describe('Planted faults: "wrong" spoils results ("wrong:0.1" a tenth of them), "slow" takes ten times as long ("slow:3" three times). Honoured in test networks only.'),
+    seed: z.string().max(128).default('')
+      .describe('Derives the node\'s key, so that the same seed gives the same peer id. Honoured in test networks only.')
+  }, 'For test networks (names that start with "testnet-"); refused elsewhere.')
+}).superRefine((config, context) => {
+  const testing = config.network.startsWith(TEST_NETWORK_PREFIX)
+  const refuse = (path: string[], message: string): void => { context.addIssue({ code: 'custom', path, message, input: config }) }
+  const testOnly = `is for test networks only (network names that start with '${TEST_NETWORK_PREFIX}'; this one is '${config.network}')`
+  if (!testing && config.test.faults.length > 0) refuse(['test', 'faults'], testOnly)
+  if (!testing && config.test.seed !== '') refuse(['test', 'seed'], testOnly)
+}).describe('Configuration of a weft daemon. Precedence: flag > WEFT_* variable > --config FILE > $XDG_CONFIG_HOME/weft/config.json > default.')
+
+/** The leaves by dotted path. */
+export function leaves (): Map<string, z.ZodType> {
+  const found = new Map<string, z.ZodType>()
+  const walk = (schema: z.ZodType, path: string): void => {
+    const inner = peel(schema)
+    if (inner instanceof z.ZodObject) {
+      for (const [key, value] of Object.entries(inner.shape)) walk(value as z.ZodType, path === '' ? key : `${path}.${key}`)
+    } else {
+      found.set(path, schema)
+    }
+  }
+  walk(configSchema, '')
+  return found
+}
+
+/** Without defaults and transforms around it. */
+export function peel (schema: z.ZodType): z.ZodType {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) return peel(schema.unwrap() as z.ZodType)
+  if (schema instanceof z.ZodPipe) return peel(schema.in as z.ZodType)
+  return schema
+}

@@ -1,0 +1,63 @@
+/** What the job machine knows of its blocks and attempts. Plain data; only the machine changes it. */
+import type { AttemptRef, Held } from './machine-types.ts'
+import type { WorkerEntry } from './worker-table.ts'
+
+/**
+ * `ready`: waits for a worker · `leased`: an attempt is out · `storing`, `inspecting`, `checking`, `committing`: it has a result
+ * that is not durable yet · `done`: result and entry are durable.
+ */
+export type BlockState = 'ready' | 'leased' | 'storing' | 'inspecting' | 'checking' | 'committing' | 'done'
+
+export class Attempt implements AttemptRef {
+  readonly block: number
+  readonly attempt: number
+  readonly worker: WorkerEntry
+  /** When it was dispatched. */
+  readonly at: number
+  /** The worker owes an outcome. */
+  open = true
+  /** It was cancelled, or its block asked of somebody else; the slot comes back with the outcome. */
+  given = false
+
+  constructor (block: number, attempt: number, worker: WorkerEntry, at: number) {
+    this.block = block
+    this.attempt = attempt
+    this.worker = worker
+    this.at = at
+  }
+}
+
+export class Block {
+  readonly index: number
+  /** Input bytes. */
+  readonly size: number
+  state: BlockState = 'ready'
+  /** All attempts so far; attempt n is at n - 1. */
+  readonly attempts: Attempt[] = []
+  /** The attempt whose result is taken, and who made it. */
+  result: Attempt | undefined = undefined
+  by: WorkerEntry | undefined = undefined
+  held: Held = 'inline'
+  /** Output bytes of the result. */
+  outputBytes = 0
+  wallMs = 0
+  units = 0
+  /** The policy drew it for a full comparison. */
+  drawn = false
+  /** The full comparison is over and was good. */
+  checked = false
+  /** Compared again (or for the first time) after its entry was asked for, since its worker was caught lying. */
+  rechecking = false
+  failures = 0
+  engineFailures = 0
+  losses = 0
+  /** Workers it failed on, to be preferred last. */
+  avoid: WorkerEntry[] | undefined = undefined
+  /** A peer said that the input is at fault; said again by another attempt, the job believes it. */
+  blamed = false
+
+  constructor (index: number, size: number) {
+    this.index = index
+    this.size = size
+  }
+}

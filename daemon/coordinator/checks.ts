@@ -1,0 +1,105 @@
+/**
+ * Carries out the always-on check and the full comparison. Results of engines go to the toolbox's threads, few at a time; the tiny results
+ * of built-in converters are looked at here, since a thread per 200 bytes would cost far more than the look.
+ */
+import { converterById, familyOf, type BlockRecipe, type BlockSource, type Conversion, type Family, type Input, type RecipeReader, type Toolbox } from '../block-convert/index.ts'
+import { INLINE_BYTES_MAX } from './constants.ts'
+import { conversionCode, toJobError } from './job-errors.ts'
+import { Limiter } from './limiter.ts'
+import type { AttemptRef, JobEventIn } from './machine-types.ts'
+import type { Result, ResultShelf } from './result-shelf.ts'
+
+/** Checks of one job in the toolbox at a time: enough to keep its threads busy, few enough that other jobs get their turn. */
+const CHECKS_AT_ONCE = 4
+
+export interface ChecksComponents {
+  toolbox: Pick<Toolbox, 'inspect' | 'distance'>
+  conversion: Conversion
+  inputs: Input[]
+  reader: Pick<RecipeReader, 'bytes'>
+  recipe: (block: number) => BlockRecipe
+  shelf: ResultShelf
+  push: (event: JobEventIn) => void
+}
+
+export class Checks {
+  readonly #components: ChecksComponents
+  readonly #family: Family | undefined
+  readonly #limiter = new Limiter(CHECKS_AT_ONCE)
+  /** Milliseconds of checking, waiting for a thread not counted. */
+  checkMs = 0
+
+  constructor (components: ChecksComponents) {
+    const { id, version } = components.conversion.converter
+    this.#components = components
+    this.#family = converterById(id, version)?.runs === 'inline' ? familyOf(id) : undefined
+  }
+
+  inspect (refs: AttemptRef[]): void {
+    for (const ref of refs) {
+      const result = this.#components.shelf.get(ref.block, ref.attempt)
+      if (this.#family != null && result.bytes != null) this.#inspected(this.#family.inspect({ bytes: result.bytes }, this.#recipe(ref), this.#components.conversion), result)
+      else this.#inspected(this.#limiter.run(async () => await this.#timed(this.#inspectInThread(result))), result)
+    }
+  }
+
+  check (refs: AttemptRef[]): void {
+    for (const ref of refs) {
+      const result = this.#components.shelf.get(ref.block, ref.attempt)
+      const recipe = this.#recipe(ref)
+      const work = this.#family != null && recipe.size <= INLINE_BYTES_MAX && result.size <= INLINE_BYTES_MAX
+        ? this.#compareHere(this.#family, recipe, result)
+        : this.#limiter.run(async () => await this.#timed(this.#compareInThread(recipe, result)))
+      work.then(({ value, difference }) => {
+        this.#components.push({ type: 'checked', block: ref.block, attempt: ref.attempt, distance: value, difference })
+      }, (error: unknown) => { this.#comparisonFailed(ref, error) })
+    }
+  }
+
+  #recipe ({ block }: AttemptRef): BlockRecipe {
+    return this.#components.recipe(block)
+  }
+
+  #inspected (work: Promise<{ units: number }>, result: Result): void {
+    const { block, attempt } = result
+    work.then(({ units }) => {
+      result.units = units
+      this.#components.push({ type: 'inspected', block, attempt, units })
+    }, (error: unknown) => {
+      if (conversionCode(error) != null) this.#components.push({ type: 'unsound', block, attempt, message: (error as Error).message })
+      else this.#components.push({ type: 'broken', error: toJobError(error, `checking block ${block}`) })
+    })
+  }
+
+  /** What cannot be read is as wrong as what differs; but a source that cannot be read is not the worker's fault. */
+  #comparisonFailed ({ block, attempt }: AttemptRef, error: unknown): void {
+    const code = conversionCode(error)
+    if (code == null || code === 'input-changed' || code === 'input-unreadable') this.#components.push({ type: 'broken', error: toJobError(error, `comparing block ${block}`) })
+    else this.#components.push({ type: 'checked', block, attempt, distance: Infinity, difference: (error as Error).message })
+  }
+
+  async #inspectInThread (result: Result): Promise<{ units: number }> {
+    const { toolbox, conversion, shelf } = this.#components
+    return await toolbox.inspect(await shelf.source(result), this.#components.recipe(result.block), conversion)
+  }
+
+  async #compareInThread (recipe: BlockRecipe, result: Result): Promise<{ value: number, difference?: string }> {
+    const { toolbox, conversion, inputs, shelf } = this.#components
+    return await toolbox.distance(inputs, recipe, await shelf.source(result), conversion)
+  }
+
+  async #compareHere (family: Family, recipe: BlockRecipe, result: Result): Promise<{ value: number, difference?: string }> {
+    const { conversion, reader, shelf } = this.#components
+    const converted: BlockSource = await shelf.source(result)
+    return await family.distance({ bytes: await reader.bytes(recipe) }, converted, recipe, conversion)
+  }
+
+  async #timed<T> (work: Promise<T>): Promise<T> {
+    const started = performance.now()
+    try {
+      return await work
+    } finally {
+      this.checkMs += performance.now() - started
+    }
+  }
+}

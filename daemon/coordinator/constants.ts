@@ -1,0 +1,103 @@
+/** Limits of a job. Milliseconds and bytes throughout. */
+
+/** Blocks of one job, at most: bounds the block table (some 600 bytes each); the block size grows instead. */
+export const BLOCKS_MAX = 1 << 19
+
+/** Results up to this size ride in their journal entry, and blocks up to this size in their order. Bytes. */
+export const INLINE_BYTES_MAX = 64 * 1024
+
+/** Input up to this size is converted where the user is: moving it costs more than it saves. Bytes. */
+export const CHEAP_BYTES_MAX = 4 * 1024 * 1024
+
+/** Undispatched blocks are split ahead up to this many bytes ... */
+export const LOOK_AHEAD_BYTES = 4 * 1024 * 1024
+/** ... and this many blocks, but always at least two per slot plus a few, so that no slot waits for the splitter. */
+export const LOOK_AHEAD_BLOCKS = 1024
+export const LOOK_AHEAD_SPARE = 4
+
+/** Results that are not durable yet, at most: beyond it nothing is dispatched until the disk catches up. */
+export const SETTLING_BLOCKS_MAX = 8192
+/** The same in bytes. */
+export const SETTLING_BYTES_MAX = 1024 * 1024 * 1024
+
+/** One merge order's worth: enough to amortise the hand-over to a thread, little enough to stop soon. */
+export const MERGE_BATCH_BYTES = 8 * 1024 * 1024
+export const MERGE_BATCH_BLOCKS = 4096
+
+/** A worker near the end of the job gets a block only if it would be done within this factor of the best worker's time. */
+export const TAIL_PATIENCE = 1.5
+
+/** Halve a worker's measurement of speed after this many busy milliseconds, so that it follows the present. */
+export const RATE_WINDOW_MS = 20_000
+
+/** Events about single blocks per second, at most; a job of small blocks makes more than anybody can read. */
+export const BLOCK_NEWS_PER_SECOND = 1000
+
+/** Round trips kept for percentiles. When full, every second one goes and later ones are taken half as often. */
+export const ROUND_TRIPS_MAX = 8192
+
+/** Waits and numbers of tries that a job may be given differently (the simulator shortens them). */
+export interface JobLimits {
+  /** Engine failures (crash, hang, out of memory, too much output) of one block before the job fails: the block is to blame by then. */
+  engineFailures: number
+  /** Failures of any kind of one block before the job fails. */
+  blockFailures: number
+  /** Workers lost while they held a block before the job fails: a block that takes whole nodes down must not take all. */
+  blockLosses: number
+  /** Failures of a worker in a row before this job stops using it. */
+  workerFailures: number
+  /** Refusals (`busy`) of a worker in a row before this job stops using it. */
+  workerRefusals: number
+  /** Pause after a failure or a refusal without a hint; doubles with each in a row. */
+  retryMs: number
+  /** Longest pause, also against a hint. */
+  retryMsMax: number
+  /** How long a job without a usable worker waits if there never was one (after the first search), or if none is to be trusted. */
+  noneMs: number
+  /** The same when workers were there and were lost: they may come back. */
+  rejoinMs: number
+  /** How long the first search for workers may take. */
+  searchMs: number
+  /** How long one attempt may take before it is cancelled and given to somebody else. */
+  attemptMs: number
+}
+
+export const JOB_LIMITS: JobLimits = {
+  engineFailures: 3,
+  blockFailures: 5,
+  blockLosses: 16,
+  workerFailures: 4,
+  workerRefusals: 64,
+  retryMs: 100,
+  retryMsMax: 10_000,
+  noneMs: 1000,
+  rejoinMs: 15_000,
+  searchMs: 30_000,
+  attemptMs: 15 * 60_000
+}
+
+/** Milliseconds between progress events. */
+export const PROGRESS_MS = 100
+
+/** Inputs up to this size get their digest in the report; reading a large one once more would cost as much as converting it. Bytes. */
+export const INPUT_HASH_BYTES_MAX = 64 * 1024 * 1024
+
+/** A block's output may be this many times the block size ... */
+export const OUTPUT_GROWTH_MAX = 64
+/** ... or this large, whichever is more (a dictionary-encoded Parquet block becomes a far larger text). Bytes. */
+export const OUTPUT_BYTES_MIN = 256 * 1024 * 1024
+
+/** Results being written to the block store at a time. */
+export const STORES_AT_ONCE = 8
+
+/** Journal entries of an ended job removed at a time, so that the entries of running jobs do not wait behind all of them. */
+export const REMOVALS_AT_ONCE = 2048
+
+/** Jobs running at once; more are refused. */
+export const JOBS_MAX = 64
+
+/** Ended jobs whose reports are kept. */
+export const HISTORY_MAX = 1000
+
+/** Inputs of one job, at most. */
+export const INPUTS_MAX = 10_000

@@ -1,0 +1,184 @@
+/** Accepts jobs, keeps them, and settles after a restart what the last run of the daemon left. */
+import { access, constants, realpath, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { basename, dirname, isAbsolute, join } from 'node:path'
+import { TypedEventEmitter } from 'main-event'
+import { extensionOf, findConverter, mediaTypeOf, type Input, type Toolbox } from '../block-convert/index.ts'
+import type { Log } from '../log.ts'
+import type { DataDir, Journal } from '../store/index.ts'
+import { BlockRefs } from './block-refs.ts'
+import { systemClock, type Clock } from './clock.ts'
+import { HISTORY_MAX, INPUTS_MAX, JOBS_MAX } from './constants.ts'
+import { JobRefusedError } from './errors.ts'
+import { outputExists, toJobError, toOutputError } from './job-errors.ts'
+import { RunningJob, type JobComponents } from './job.ts'
+import { settleJournal } from './settle-journal.ts'
+import { makeSpec } from './spec.ts'
+import type { Coordinator, CoordinatorEvents, Job, JobError, JobReport, JobRequest, WorkerSource } from './index.ts'
+
+export interface CoordinatorComponents {
+  toolbox: Toolbox
+  store: Pick<DataDir, 'blocks' | 'journal' | 'scratch'>
+  workers: WorkerSource
+  log: Log
+  clock?: Clock
+}
+
+export interface CoordinatorInit {
+  /** Slots that may take part in a job, for the size of its blocks. @default the machine's cores */
+  slots?: () => number
+}
+
+export function createCoordinator (components: CoordinatorComponents, init: CoordinatorInit = {}): Coordinator {
+  return new JobCoordinator(components, init)
+}
+
+const refuse = (code: JobError['code'], message: string, details?: Record<string, unknown>): never => {
+  throw new JobRefusedError({ code, message, details })
+}
+
+class JobCoordinator implements Coordinator {
+  readonly events = new TypedEventEmitter<CoordinatorEvents>()
+  readonly #components: CoordinatorComponents
+  readonly #journal: Journal
+  readonly #refs: BlockRefs
+  readonly #jobComponents: JobComponents
+  readonly #clock: Clock
+  readonly #running = new Map<string, RunningJob>()
+  /** Ended jobs, oldest first. */
+  readonly #history = new Map<string, { report: JobReport, recordKey: string }>()
+  #stopping = false
+
+  constructor (components: CoordinatorComponents, init: CoordinatorInit) {
+    const { toolbox, store, workers, log } = components
+    this.#components = components
+    this.#clock = components.clock ?? systemClock
+    this.#journal = store.journal('jobs')
+    this.#refs = new BlockRefs(store.blocks, () => this.#clock.monotonic(), error => { log.warn({ error }, 'a block could not be removed from the store') })
+    this.#jobComponents = {
+      toolbox,
+      workers,
+      log,
+      blocks: store.blocks,
+      journal: this.#journal,
+      refs: this.#refs,
+      clock: this.#clock,
+      slots: init.slots ?? availableParallelism,
+      emit: event => { this.events.dispatchEvent(new CustomEvent('job', { detail: event })) }
+    }
+  }
+
+  async start (): Promise<void> {
+    const settled = await settleJournal(this.#journal, this.#components.store.blocks, this.#clock, this.#components.log)
+    for (const { key, report } of settled) this.#history.set(report.job, { report, recordKey: key })
+    await this.#trimHistory()
+  }
+
+  async stop (): Promise<void> {
+    this.#stopping = true
+    const running = [...this.#running.values()]
+    await Promise.all(running.map(async job => { await job.end({ code: 'interrupted', message: 'the daemon was stopped while this job ran; no output was written; run it again' }) }))
+    await Promise.all(running.map(job => job.cleaned))
+    await this.#refs.idle()
+    await this.#journal.close()
+  }
+
+  async submit (request: JobRequest): Promise<Job> {
+    if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
+    if (this.#running.size >= JOBS_MAX) refuse('failed', `${JOBS_MAX} jobs run already; wait for one to end`)
+    const to = checkRequest(request)
+    for (const job of this.#running.values()) {
+      if (job.output === request.output) refuse('usage', `job ${job.id} is writing '${request.output}' already`)
+    }
+    const inputs = await this.#describe(request)
+    const from = inputs[0]?.mediaType as string
+    if (findConverter(from, to) == null) {
+      refuse('no-provider', `nothing converts ${from} to ${to}; see 'weft converters'`, { from, to })
+    }
+    await checkOutput(request)
+    const created = this.#clock.utc()
+    const job = new RunningJob(this.#jobComponents, { spec: makeSpec(request, inputs, to, created), request, inputs, to, created })
+    this.#running.set(job.id, job)
+    void job.done.then(async report => {
+      this.#running.delete(job.id)
+      this.#history.set(job.id, { report, recordKey: job.recordKey })
+      await this.#trimHistory()
+    }).catch((error: unknown) => { this.#components.log.error({ error, job: job.id }, 'keeping the history of jobs failed') })
+    return job
+  }
+
+  get (id: string): Job | undefined {
+    const running = this.#running.get(id)
+    if (running != null) return running
+    const ended = this.#history.get(id)
+    if (ended == null) return undefined
+    return { id, report: () => ended.report, done: Promise.resolve(ended.report), cancel: async () => {} }
+  }
+
+  list (): JobReport[] {
+    return [...[...this.#history.values()].map(({ report }) => report), ...[...this.#running.values()].map(job => job.report())]
+  }
+
+  async #describe (request: JobRequest): Promise<Input[]> {
+    const inputs: Input[] = []
+    for (const path of request.inputs) {
+      try {
+        inputs.push(await this.#components.toolbox.describe(path, request.from))
+      } catch (error) {
+        throw new JobRefusedError(toJobError(error, `reading '${path}'`))
+      }
+    }
+    const first = inputs[0] as Input
+    const other = inputs.find(input => input.mediaType !== first.mediaType)
+    if (other != null) {
+      refuse('unsupported', `'${other.path}' is ${extensionOf(other.mediaType)} and '${first.path}' is ${extensionOf(first.mediaType)}; convert inputs of different types one type at a time`)
+    }
+    return inputs
+  }
+
+  async #trimHistory (): Promise<void> {
+    while (this.#history.size > HISTORY_MAX) {
+      const [id, { recordKey }] = this.#history.entries().next().value as [string, { recordKey: string }]
+      this.#history.delete(id)
+      await this.#journal.remove(recordKey)
+    }
+  }
+}
+
+/** What can be said without looking at the disk; gives the output's media type. */
+function checkRequest (request: JobRequest): string {
+  if (request.inputs.length === 0) refuse('usage', 'a job needs at least one input')
+  if (request.inputs.length > INPUTS_MAX) refuse('usage', `a job takes at most ${INPUTS_MAX} inputs`)
+  for (const path of [...request.inputs, request.output]) if (!isAbsolute(path)) refuse('usage', `'${path}' is not an absolute path`)
+  if (request.blockBytes != null && !(Number.isSafeInteger(request.blockBytes) && request.blockBytes > 0)) refuse('usage', 'the block size is a positive number of bytes')
+  if (request.inFlight != null && !(Number.isSafeInteger(request.inFlight) && request.inFlight > 0)) refuse('usage', 'orders in flight are a positive number')
+  if (request.deadlineSeconds != null && !(request.deadlineSeconds > 0)) refuse('usage', 'the deadline is a positive number of seconds')
+  try {
+    if (request.from != null) mediaTypeOf(request.from)
+    return mediaTypeOf(request.to)
+  } catch (error) {
+    throw new JobRefusedError(toJobError(error))
+  }
+}
+
+async function checkOutput (request: JobRequest): Promise<void> {
+  const { output } = request
+  const folder = dirname(output)
+  try {
+    await access(folder, constants.W_OK | constants.X_OK)
+    // The real folder decides: a link to an input's folder would otherwise hide that the output is the input.
+    const real = join(await realpath(folder), basename(output))
+    for (const input of request.inputs) {
+      if (await realpath(input) === real) refuse('usage', `'${output}' is an input of the job; an input is never overwritten`)
+    }
+    const existing = await stat(output).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (existing?.isDirectory() === true) refuse('output-unwritable', `cannot write '${output}': it is a folder; name a file in it`, { path: output })
+    if (existing != null && request.overwrite !== true) throw new JobRefusedError(outputExists(output))
+  } catch (error) {
+    if (error instanceof JobRefusedError) throw error
+    throw new JobRefusedError(toOutputError(error, output))
+  }
+}

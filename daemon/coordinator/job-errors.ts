@@ -1,0 +1,55 @@
+/** Turns what other modules throw into what a job's user is told. */
+import type { JobError, JobErrorCode } from './index.ts'
+
+const FROM_CONVERSION: Record<string, JobErrorCode> = {
+  'unknown-type': 'unknown-type',
+  'bad-parameters': 'bad-parameters',
+  'bad-input': 'bad-input',
+  contradiction: 'contradiction',
+  'input-unreadable': 'input-unreadable',
+  'input-changed': 'input-changed',
+  unsupported: 'unsupported',
+  engine: 'failed'
+}
+
+/** The code of a ConversionError, told by name: it may have crossed a thread. */
+export function conversionCode (error: unknown): string | undefined {
+  const { name, code } = error as { name?: unknown, code?: unknown }
+  return name === 'ConversionError' && typeof code === 'string' ? code : undefined
+}
+
+/** `prefix` says what was being done. */
+export function toJobError (error: unknown, prefix?: string): JobError {
+  const said = error instanceof Error ? error.message : String(error)
+  const code = conversionCode(error)
+  if (code != null) {
+    return { code: FROM_CONVERSION[code] ?? 'failed', message: said, details: (error as { details?: Record<string, unknown> }).details }
+  }
+  return { code: 'failed', message: prefix == null ? said : `${prefix}: ${said}` }
+}
+
+const OUTPUT_ADVICE: Record<string, string> = {
+  ENOENT: 'its folder does not exist; create it first',
+  ENOTDIR: 'a part of its path is not a folder',
+  EACCES: 'permission denied; choose a folder the daemon\'s user may write to',
+  EPERM: 'permission denied; choose a folder the daemon\'s user may write to',
+  EROFS: 'the file system is read-only',
+  EISDIR: 'it is a folder; name a file in it',
+  ENOSPC: 'the disk is full; free some space',
+  EDQUOT: 'the disk quota is used up; free some space',
+  ENAMETOOLONG: 'its name is too long',
+  EFBIG: 'the file would be too large for this file system'
+}
+
+/** A failure to make, write or rename the output. */
+export function toOutputError (error: unknown, output: string): JobError {
+  const system = (error as { code?: unknown } | undefined)?.code
+  if (system === 'EEXIST') return outputExists(output)
+  const advice = typeof system === 'string' ? OUTPUT_ADVICE[system] : undefined
+  if (advice != null) return { code: 'output-unwritable', message: `cannot write '${output}': ${advice}`, details: { path: output, system } }
+  return toJobError(error, `cannot write '${output}'`)
+}
+
+export function outputExists (output: string): JobError {
+  return { code: 'output-exists', message: `'${output}' exists; choose another name or ask to overwrite it (--overwrite)`, details: { path: output } }
+}

@@ -1,0 +1,290 @@
+/**
+ * Feeds the job machine with what happens and carries out what it orders. Decides nothing.
+ *
+ * Facts are gathered and stepped together once per tick, so that a thousand small results cost one step.
+ */
+import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter } from '../block-convert/index.ts'
+import type { Offer, Order } from '../task-protocol/index.ts'
+import { Checks } from './checks.ts'
+import { INLINE_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE } from './constants.ts'
+import { conversionCode, toJobError } from './job-errors.ts'
+import { encodeResult, resultKey } from './journal-entries.ts'
+import { Limiter } from './limiter.ts'
+import { createJobMachine } from './machine.ts'
+import { OutputLane } from './output-lane.ts'
+import { clampBlockBytes, planBlockBytes, planPlace } from './planner.ts'
+import { Recruiter } from './recruiter.ts'
+import { ResultShelf } from './result-shelf.ts'
+import type { JobError, JobRequest } from './index.ts'
+import type { JobComponents } from './job.ts'
+import type { LocalOrder } from './local-worker.ts'
+import type { AttemptRef, Effect, JobCounts, JobEventIn, JobMachine, JobNews } from './machine-types.ts'
+
+export interface JobRunInit {
+  job: string
+  /** Part of its journal keys. */
+  key: string
+  request: JobRequest
+  inputs: Input[]
+  writer: OutputWriter
+  conversion: Conversion
+  bound: number
+  /** Monotonic milliseconds of submission; the deadline counts from there. */
+  startedAt: number
+  /** The same in UTC. */
+  created: number
+  news: (news: JobNews | { type: 'plan', message: string }) => void
+  /** Makes it known durably that the output may be at its final name. */
+  announce: (written: { size: number, digest: Uint8Array }) => Promise<void>
+}
+
+export interface JobEnd { state: 'done' | 'failed' | 'cancelled', error?: JobError }
+
+export class JobRun {
+  readonly #components: JobComponents
+  readonly #init: JobRunInit
+  readonly #machine: JobMachine
+  readonly #shelf: ResultShelf
+  readonly #checks: Checks
+  readonly #lane: OutputLane
+  readonly #recruiter: Recruiter
+  readonly #reader: RecipeReader
+  readonly #recipes: BlockRecipe[] = []
+  readonly #splitStop = new AbortController()
+  readonly #stores = new Limiter(STORES_AT_ONCE)
+  readonly #ended = Promise.withResolvers<JobEnd>()
+  readonly #blockBytes: number
+  #splitter: AsyncIterator<BlockRecipe[]> | undefined
+  #events: JobEventIn[] = []
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor (components: JobComponents, init: JobRunInit) {
+    const { request, inputs, conversion, writer } = init
+    this.#components = components
+    this.#init = init
+    this.#machine = createJobMachine({
+      job: init.job,
+      verify: request.verify ?? 'sample',
+      bound: init.bound,
+      deadlineAt: request.deadlineSeconds == null ? undefined : init.startedAt + request.deadlineSeconds * 1000,
+      inFlight: request.inFlight
+    })
+    const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0)
+    this.#blockBytes = request.blockBytes == null
+      ? planBlockBytes(conversion.converter.from, totalBytes, components.slots())
+      : clampBlockBytes(request.blockBytes, totalBytes)
+    const push = (event: JobEventIn): void => { this.#push(event) }
+    const recipe = (block: number): BlockRecipe => this.#recipes[block] as BlockRecipe
+    this.#reader = new RecipeReader(inputs)
+    this.#shelf = new ResultShelf(components, init.key)
+    this.#checks = new Checks({ toolbox: components.toolbox, conversion, inputs, reader: this.#reader, recipe, shelf: this.#shelf, push })
+    this.#lane = new OutputLane({ writer, inputs, output: request.output, shelf: this.#shelf, push })
+    this.#recruiter = new Recruiter({
+      source: components.workers,
+      offer: this.#offer(),
+      edge: { from: conversion.converter.from, to: conversion.converter.to },
+      nodes: request.nodes,
+      shelf: this.#shelf,
+      push,
+      recipe,
+      order: (what, attempt, kind) => this.#order(what, attempt, kind),
+      ownerOf: (block, attempt) => this.#machine.ownerOf(block, attempt),
+      inputsUnchanged: async () => { await checkUnchanged(inputs) },
+      news: init.news,
+      warn: (error, message) => { components.log.warn({ error, job: init.job }, message) },
+      log: components.log
+    })
+  }
+
+  get written (): { size: number, digest: Uint8Array } | undefined { return this.#lane.written }
+  get mergeMs (): number { return this.#lane.mergeMs }
+  get checkMs (): number { return this.#checks.checkMs + this.#lane.checkMs }
+  counts (): JobCounts { return this.#machine.counts() }
+
+  /** Runs the job; resolves, never rejects, when it has ended. */
+  async start (): Promise<JobEnd> {
+    const { request, inputs, conversion } = this.#init
+    const wanted = request.place ?? 'any'
+    const plan = planPlace(wanted, inputs.reduce((sum, { size }) => sum + size, 0), request.nodes)
+    this.#init.news({ type: 'plan', message: `${plan.reason}; blocks of about ${this.#blockBytes} bytes` })
+    this.#splitter = this.#components.toolbox.split(inputs, conversion, { bytes: this.#blockBytes }, { signal: this.#splitStop.signal })[Symbol.asyncIterator]()
+    this.#turn()
+    this.#recruiter.search(plan.place, plan.place === wanted ? undefined : wanted)
+    return await this.#ended.promise
+  }
+
+  cancel (error: JobError): void {
+    this.#push({ type: 'cancel', error })
+  }
+
+  /** Lets go of workers, splitter and inputs. The results stay until `clear`. */
+  async close (): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    this.#splitStop.abort()
+    await this.#recruiter.close()
+    try {
+      await this.#splitter?.return?.()
+    } catch (error) {
+      // It was told to stop; how it stops does not matter any more.
+      this.#components.log.debug({ error, job: this.#init.job }, 'the splitter was stopped')
+    }
+    await this.#reader.close()
+  }
+
+  /** Lets the results go; gives the journal keys that are to be removed. */
+  clear (): string[] {
+    return this.#shelf.clear()
+  }
+
+  #push (event: JobEventIn): void {
+    if (this.#closed) return
+    if (this.#events.push(event) === 1) queueMicrotask(() => { this.#turn() })
+  }
+
+  #turn (): void {
+    const events = this.#events
+    this.#events = []
+    for (const effect of this.#machine.step(events, this.#components.clock.monotonic(), Math.random)) {
+      try {
+        this.#act(effect)
+      } catch (error) {
+        this.#components.log.error({ error, job: this.#init.job, effect: effect.type }, 'an order of the job machine could not be carried out')
+        this.#push({ type: 'broken', error: toJobError(error, effect.type) })
+      }
+    }
+  }
+
+  #act (effect: Effect): void {
+    switch (effect.type) {
+      case 'dispatch': this.#recruiter.get(effect.worker)?.dispatch(effect.orders); break
+      case 'inspect': this.#checks.inspect(effect.results); break
+      case 'journal': for (const result of effect.results) this.#journal(result); break
+      case 'merge': this.#lane.merge(effect.epoch, effect.results); break
+      case 'check': this.#checks.check(effect.results); break
+      case 'pull': this.#pull(); break
+      case 'store': for (const result of effect.results) this.#store(result); break
+      case 'discard': for (const result of effect.results) this.#discard(result); break
+      case 'cancel': this.#recruiter.get(effect.worker)?.cancel(effect.attempts); break
+      case 'release': this.#recruiter.release(effect.worker); break
+      case 'ban': this.#components.log.warn({ job: this.#init.job, peer: effect.worker, block: effect.block, attempt: effect.attempt, reason: effect.reason }, 'a worker gave a wrong result'); break
+      case 'reset-merge': this.#lane.reset(effect.epoch); break
+      case 'finish': this.#lane.finish(() => ({ units: this.counts().units, blocks: effect.blocks })); break
+      case 'rename': this.#lane.rename(async () => { if (this.written != null) await this.#init.announce(this.written) }); break
+      case 'abort': this.#lane.abort(); break
+      case 'timer': this.#setTimer(effect.at); break
+      case 'news': this.#init.news(effect.news); break
+      case 'end': this.#ended.resolve({ state: effect.state, error: this.#located(effect.state, effect.error) }); break
+    }
+  }
+
+  #pull (): void {
+    const splitter = this.#splitter
+    if (splitter == null) return
+    splitter.next().then(({ done, value }) => {
+      if (done === true) {
+        this.#push({ type: 'split-ended' })
+        return
+      }
+      const sizes: number[] = []
+      for (const recipe of value) {
+        this.#recipes.push(recipe)
+        sizes.push(recipe.size)
+      }
+      this.#push({ type: 'split', sizes })
+    }, (error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'splitting the input') }) })
+  }
+
+  #store (ref: AttemptRef): void {
+    this.#stores.run(async () => { await this.#shelf.store(this.#shelf.get(ref.block, ref.attempt)) }).then(() => {
+      this.#push({ type: 'stored', block: ref.block, attempt: ref.attempt })
+    }, (error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'storing a result') }) })
+  }
+
+  #journal (ref: AttemptRef): void {
+    const result = this.#shelf.get(ref.block, ref.attempt)
+    result.journaled = true
+    const bytes = result.stored == null ? result.bytes : undefined
+    this.#components.journal.appendThen(resultKey(this.#init.key, ref.block), encodeResult({ ...result, bytes }), error => {
+      if (error != null) {
+        this.#push({ type: 'broken', error: toJobError(error, 'writing the journal') })
+        return
+      }
+      this.#shelf.committed(result)
+      this.#push({ type: 'committed', block: ref.block, attempt: ref.attempt })
+    })
+  }
+
+  #discard (ref: AttemptRef): void {
+    this.#shelf.discard(ref.block, ref.attempt).catch((error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'writing the journal') }) })
+  }
+
+  #setTimer (at: number | undefined): void {
+    clearTimeout(this.#timer)
+    if (at == null) return
+    // Timers may fire up to a millisecond early; a tick that is early would only ask for the next.
+    this.#timer = setTimeout(() => { this.#push({ type: 'tick' }) }, Math.max(1, Math.ceil(at - this.#components.clock.monotonic())))
+  }
+
+  #offer (): Offer {
+    const { job, conversion, request, created } = this.#init
+    return {
+      job,
+      converter: conversion.converter.id,
+      version: conversion.converter.version,
+      parameters: conversion.parameters,
+      deadline: request.deadlineSeconds == null ? 0 : created + request.deadlineSeconds * 1000,
+      outputBytes: Math.max(OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX * this.#blockBytes),
+      price: '0',
+      unit: 'test'
+    }
+  }
+
+  #order (recipe: BlockRecipe, attempt: number, kind: 'local' | 'remote'): LocalOrder | Promise<LocalOrder> {
+    const order: LocalOrder = { block: recipe.index, attempt, size: recipe.size, digest: recipe.digest, slice: recipe.slice }
+    if (recipe.size <= INLINE_BYTES_MAX) {
+      return this.#reader.bytes(recipe).then(bytes => {
+        order.bytes = bytes
+        return order
+      })
+    }
+    if (kind === 'local') order.materialise = async path => { await this.#components.toolbox.materialise(this.#init.inputs, recipe, path) }
+    order.open = signal => this.#stream(recipe, signal)
+    return order
+  }
+
+  async * #stream (recipe: BlockRecipe, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    try {
+      for await (const chunk of this.#reader.stream(recipe)) {
+        signal.throwIfAborted()
+        yield chunk
+      }
+    } catch (error) {
+      // The peer sees a broken transfer only; that the input is to blame is known here.
+      if (conversionCode(error) != null) this.#push({ type: 'broken', error: toJobError(error) })
+      throw error
+    }
+  }
+
+  /** Adds what only the interpreter knows: where a block is in the input, and who was left out. */
+  #located (state: JobEnd['state'], error: JobError | undefined): JobError | undefined {
+    if (state === 'done' || error == null) return error
+    const { refusals } = this.#recruiter
+    if (error.code === 'no-provider' && refusals.length > 0) {
+      const who = refusals.slice(0, 3).map(({ peer, reason, message }) => `${peer}: ${reason}: ${message}`).join('; ')
+      return { ...error, message: `${error.message} (left out: ${who})`, details: { ...error.details, refused: refusals } }
+    }
+    const block = error.details?.block
+    const recipe = typeof block === 'number' ? this.#recipes[block] : undefined
+    if (recipe == null) return error
+    const path = this.#init.inputs[recipe.origin.input]?.path
+    const line = error.details?.line
+    const where = typeof line === 'number' ? `${path}, line ${line}` : `${path}, from line ${recipe.origin.line}`
+    return {
+      ...error,
+      message: error.message.includes(String(path)) ? error.message : `${where}: ${error.message}`,
+      details: { ...error.details, path, line: line ?? recipe.origin.line }
+    }
+  }
+}

@@ -1,0 +1,136 @@
+/** What goes into the job machine (facts) and what comes out of it (orders to the interpreter). */
+import type { FailureReason } from '../task-protocol/index.ts'
+import type { JobError, JobEvent } from './index.ts'
+import type { JobLimits } from './constants.ts'
+
+/** Errors that may be planted for the simulator's own test: each must be found by its invariants. Never set elsewhere. */
+export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check'
+
+export interface JobMachineInit {
+  /** The job's id; only carried into events. */
+  job: string
+  verify: 'none' | 'sample' | 'all'
+  /** Greatest distance of a result from its source that is accepted; 0 for exact equivalences. */
+  bound: number
+  /** When the job is given up (`deadline`), on the clock of `now`. @default never */
+  deadlineAt?: number
+  /** Orders in flight per worker, whatever slots it declares (a draining worker still gets none). */
+  inFlight?: number
+  limits?: Partial<JobLimits>
+  faults?: ReadonlySet<PlantedFault>
+}
+
+/** One attempt's result, or the attempt itself. */
+export interface AttemptRef {
+  readonly block: number
+  readonly attempt: number
+}
+
+/**
+ * Where a result's bytes are. `inline`: small, they ride in the journal entry and become durable with it; `durable`: in the block
+ * store already; `volatile`: in memory or an unsynced file, to be stored before anything refers to them.
+ */
+export type Held = 'inline' | 'durable' | 'volatile'
+
+export type JobEventIn =
+  | { type: 'split', sizes: number[] }
+  | { type: 'split-ended' }
+  | { type: 'joined', worker: string, kind: 'local' | 'remote', slots: number, bytesPerSecond?: number }
+  | { type: 'slots', worker: string, slots: number }
+  | { type: 'lost', worker: string, reason: string }
+  | { type: 'settled', count: number }
+  | { type: 'ok', worker: string, block: number, attempt: number, held: Held, size: number, wallMs: number }
+  | {
+    type: 'failed', worker: string, block: number, attempt: number, reason: FailureReason, message: string, code?: string,
+    details?: Record<string, unknown>, retryAfterMs?: number
+  }
+  | { type: 'stored', block: number, attempt: number }
+  | { type: 'inspected', block: number, attempt: number, units: number }
+  /** The always-on check found the result wrong. */
+  | { type: 'unsound', block: number, attempt: number, message: string }
+  /** `distance` is Infinity where the result could not even be read. */
+  | { type: 'checked', block: number, attempt: number, distance: number, difference?: string }
+  | { type: 'committed', block: number, attempt: number }
+  | { type: 'merged', epoch: number, upTo: number }
+  | { type: 'merge-reset', epoch: number }
+  | { type: 'finished' }
+  | { type: 'renamed' }
+  | { type: 'aborted' }
+  /** Something the job cannot go on without failed: the splitter, an input, the store, the journal, the merge, the output. */
+  | { type: 'broken', error: JobError }
+  /** The user's cancel, or the daemon's stop (`interrupted`). */
+  | { type: 'cancel', error: JobError }
+  /** The time of the last `timer` effect has come. */
+  | { type: 'tick' }
+
+type WithoutEnvelope<T> = T extends unknown ? Omit<T, 'job' | 'at'> : never
+
+/** What the machine reports to the user; the interpreter adds the job and the time. */
+export type JobNews = WithoutEnvelope<Extract<JobEvent, { type: 'worker' | 'block' | 'state' }>>
+
+export type Effect =
+  /** Ask the splitter for the next batch. Answered by `split` or `split-ended`. */
+  | { type: 'pull' }
+  | { type: 'dispatch', worker: string, orders: AttemptRef[] }
+  | { type: 'cancel', worker: string, attempts: AttemptRef[] }
+  /** The worker is of no more use to this job. */
+  | { type: 'release', worker: string, reason: string }
+  /** The worker was caught with a wrong result: evidence is kept, no job of this node should trust it. */
+  | { type: 'ban', worker: string, block: number, attempt: number, reason: string }
+  /** Make results durable in the block store. Each answered by `stored`. */
+  | { type: 'store', results: AttemptRef[] }
+  /** The always-on check. Each answered by `inspected` or `unsound`. */
+  | { type: 'inspect', results: AttemptRef[] }
+  /** The full comparison. Each answered by `checked`. */
+  | { type: 'check', results: AttemptRef[] }
+  /** Write entries. Each answered by `committed` once durable. */
+  | { type: 'journal', results: AttemptRef[] }
+  /** Results that are not or no longer wanted: their bytes, and their entries if they have any, go. */
+  | { type: 'discard', results: AttemptRef[] }
+  /** Append these results to the output. Answered by `merged`. */
+  | { type: 'merge', epoch: number, results: AttemptRef[] }
+  /** Start the output again from nothing; `epoch` numbers the new run. Answered by `merge-reset`. */
+  | { type: 'reset-merge', epoch: number }
+  /** End the output and check the whole. Answered by `finished`. */
+  | { type: 'finish', blocks: number }
+  /** Answered by `renamed`. */
+  | { type: 'rename' }
+  /** Remove what there is of the output. Answered by `aborted`. */
+  | { type: 'abort' }
+  /** Send `tick` at this time; replaces the last one. undefined: no time matters. */
+  | { type: 'timer', at: number | undefined }
+  | { type: 'news', news: JobNews }
+  /** The last effect of a job. */
+  | { type: 'end', state: 'done' | 'failed' | 'cancelled', error?: JobError }
+
+/** What the machine counted, for the report. */
+export interface JobCounts {
+  blocks: number
+  /** No block follows: `blocks` is final. */
+  known: boolean
+  done: number
+  bytesDone: number
+  bytesKnown: number
+  merged: number
+  local: number
+  remote: number
+  redispatched: number
+  rejected: number
+  checked: number
+  greatestDistance: number
+  units: number
+  workersLive: number
+  whole: boolean
+  workers: Array<{ id: string, blocks: number, wallMs: number, failed: number, lost?: string }>
+  /** Milliseconds from dispatch to durable, a bounded even sample. */
+  roundTrips: number[]
+}
+
+export interface JobMachine {
+  /** Takes facts in order; gives the orders that follow, in order. Never throws for what a peer does. */
+  step: (events: JobEventIn[], now: number, random: () => number) => Effect[]
+  counts: () => JobCounts
+  /** The worker an attempt was given to; undefined if there was no such attempt. */
+  ownerOf: (block: number, attempt: number) => string | undefined
+  readonly state: 'running' | 'merging' | 'done' | 'failed' | 'cancelled'
+}

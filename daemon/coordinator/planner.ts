@@ -1,0 +1,137 @@
+/** Who gets the next block, how large blocks are, and whether remote work is worth it. Pure. */
+import { BLOCKS_MAX, CHEAP_BYTES_MAX, TAIL_PATIENCE } from './constants.ts'
+import type { Block } from './block-table.ts'
+import type { ReadyQueue } from './ready-queue.ts'
+import type { WorkerEntry } from './worker-table.ts'
+
+export interface DealContext {
+  now: number
+  /** Orders in flight per worker instead of its slots. */
+  inFlight?: number
+  /** No more blocks will come: the end of the job is near when few wait. */
+  splitEnded: boolean
+}
+
+function room (worker: WorkerEntry, context: DealContext): number {
+  if (worker.slots === 0) return 0
+  return (context.inFlight ?? worker.slots) - worker.open.size
+}
+
+/** Milliseconds until the worker would have done one more block, by what was measured; without any measure, by load alone. */
+export function expectedMs (worker: WorkerEntry, size: number, fallbackRate: number): number {
+  return (worker.openBytes + size + 1) / (worker.rate ?? fallbackRate)
+}
+
+function meanRate (workers: WorkerEntry[]): number {
+  let sum = 0
+  let known = 0
+  for (const { rate } of workers) {
+    if (rate == null) continue
+    sum += rate
+    known++
+  }
+  return known === 0 ? 1 : sum / known
+}
+
+/**
+ * Gives waiting blocks to workers with room, one each in turn. A block that failed somewhere goes elsewhere if there is an elsewhere.
+ * Near the end a block waits for a fast worker rather than be given to a slow one that would be the last to finish.
+ */
+export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealContext, give: (block: Block, worker: WorkerEntry) => void): void {
+  if (queue.length === 0) return
+  const usable: WorkerEntry[] = []
+  const open: WorkerEntry[] = []
+  let slots = 0
+  for (const worker of workers) {
+    if (!worker.usable || worker.slots === 0) continue
+    usable.push(worker)
+    slots += context.inFlight ?? worker.slots
+    if (worker.pausedUntil <= context.now && room(worker, context) > 0) open.push(worker)
+  }
+  if (open.length === 0) return
+  const several = usable.length > 1
+  const fallback = several ? meanRate(usable) : 1
+  const held: Block[] = []
+  let turn = 0
+  while (open.length > 0) {
+    const tail = several && context.splitEnded && queue.length <= slots
+    const block = queue.take()
+    if (block == null) break
+    let at = turn % open.length
+    if (several && (tail || block.avoid != null)) at = choose(block, open, usable, tail, fallback)
+    if (at < 0) {
+      held.push(block)
+      continue
+    }
+    const worker = open[at] as WorkerEntry
+    give(block, worker)
+    if (room(worker, context) <= 0) open.splice(at, 1)
+    else turn = at + 1
+  }
+  for (const block of held) queue.putBack(block)
+}
+
+/** Index in `open`, or -1 if the block should rather wait. */
+function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail: boolean, fallback: number): number {
+  const avoid = block.avoid
+  const elsewhere = avoid != null && usable.some(worker => !avoid.includes(worker))
+  let best = -1
+  let bestMs = Infinity
+  for (let i = 0; i < open.length; i++) {
+    const worker = open[i] as WorkerEntry
+    if (elsewhere && avoid.includes(worker)) continue
+    const ms = expectedMs(worker, block.size, fallback)
+    if (ms < bestMs) {
+      best = i
+      bestMs = ms
+    }
+  }
+  if (best < 0 || !tail) return best
+  for (const worker of usable) {
+    // A paused or idle one without room could not be waited for: only somebody at work will come back for it.
+    if (worker.open.size === 0 || (elsewhere && avoid.includes(worker))) continue
+    if (expectedMs(worker, block.size, fallback) * TAIL_PATIENCE < bestMs) return -1
+  }
+  return best
+}
+
+export interface Placement {
+  place: 'any' | 'local' | 'remote'
+  /** Why, in words for the user. */
+  reason: string
+}
+
+/** Cheap work stays local: sending little data costs more than converting it. */
+export function planPlace (wanted: 'any' | 'local' | 'remote', totalBytes: number, nodes: string[] | undefined): Placement {
+  if (wanted === 'local') return { place: 'local', reason: 'local only, as asked' }
+  if (wanted === 'remote') return { place: 'remote', reason: 'remote only, as asked' }
+  if (nodes != null && nodes.length > 0) return { place: 'any', reason: `only the ${nodes.length} nodes named` }
+  if (totalBytes < CHEAP_BYTES_MAX) {
+    return { place: 'local', reason: `${totalBytes} bytes of input are below ${CHEAP_BYTES_MAX}: converting here is cheaper than sending` }
+  }
+  return { place: 'any', reason: `${totalBytes} bytes of input: this node and every peer that offers the conversion` }
+}
+
+/** Bytes that take about one to two seconds on one core, by source type where it was measured. */
+const BYTES_PER_BLOCK: Record<string, number> = {
+  'text/csv': 16 * 1024 * 1024,
+  'application/x-ndjson': 16 * 1024 * 1024,
+  'application/vnd.apache.parquet': 8 * 1024 * 1024
+}
+const BYTES_PER_BLOCK_DEFAULT = 16 * 1024 * 1024
+/** Below this a block's own overhead (order, process, merge) outweighs its work. */
+const BLOCK_BYTES_MIN = 256 * 1024
+/** Blocks per slot to aim at, so that no slot idles for long at the end of a job. */
+const BLOCKS_PER_SLOT = 3
+
+/** Bytes per block for a job, from its size, its source type and the slots that are known. */
+export function planBlockBytes (mediaType: string, totalBytes: number, slots: number): number {
+  const wanted = BYTES_PER_BLOCK[mediaType] ?? BYTES_PER_BLOCK_DEFAULT
+  const shared = Math.ceil(totalBytes / (BLOCKS_PER_SLOT * Math.max(1, slots)))
+  return clampBlockBytes(Math.max(BLOCK_BYTES_MIN, Math.min(wanted, shared)), totalBytes)
+}
+
+/** Never more than BLOCKS_MAX blocks, with room for splitters that end blocks early. */
+export function clampBlockBytes (bytes: number, totalBytes: number): number {
+  return Math.max(1, Math.floor(bytes), Math.ceil(totalBytes / (BLOCKS_MAX / 2)))
+}

@@ -1,0 +1,59 @@
+/** Notices when nobody is left to do the work, and how long that may last. Pure; part of the job machine. */
+import type { JobError } from './index.ts'
+import type { JobLimits } from './constants.ts'
+import type { WorkerEntry } from './worker-table.ts'
+
+export class Provision {
+  readonly #limits: JobLimits
+  /** The first search for workers is over. */
+  settled = false
+  /** The last result that was rejected, in words. */
+  rejection: string | undefined
+  /** The last failure that cost a worker its place, in words. */
+  failure: string | undefined
+  #startedAt: number | undefined
+  #noneSince: number | undefined
+  #nextTime = Infinity
+
+  constructor (limits: JobLimits) {
+    this.#limits = limits
+  }
+
+  /** When `lack` must be asked again though nothing happened; Infinity: no need. */
+  get nextTime (): number {
+    return this.#nextTime
+  }
+
+  /** Why the job cannot go on, if nobody usable was there for too long. */
+  lack (workers: WorkerEntry[], now: number): JobError | undefined {
+    this.#startedAt ??= now
+    this.#nextTime = Infinity
+    let mayReturn = false
+    for (const worker of workers) {
+      if (worker.usable && (worker.slots > 0 || worker.open.size > 0)) {
+        this.#noneSince = undefined
+        return undefined
+      }
+      if (worker.out == null && !worker.distrusted) mayReturn = true
+    }
+    if (!this.settled && now < this.#startedAt + this.#limits.searchMs) {
+      this.#nextTime = this.#startedAt + this.#limits.searchMs
+      return undefined
+    }
+    this.#noneSince ??= now
+    const until = this.#noneSince + (mayReturn ? this.#limits.rejoinMs : this.#limits.noneMs)
+    if (now >= until) return this.#error(workers)
+    this.#nextTime = until
+    return undefined
+  }
+
+  #error (workers: WorkerEntry[]): JobError {
+    if (this.rejection != null) {
+      return { code: 'check-failed', message: `no trusted worker is left; the last wrong result: ${this.rejection}` }
+    }
+    if (this.failure != null) return { code: 'failed', message: `no working worker is left; the last failure: ${this.failure}` }
+    if (workers.length === 0) return { code: 'no-provider', message: 'nobody offers this conversion within the constraints' }
+    const reasons = workers.slice(0, 5).map(worker => `${worker.id}: ${worker.out ?? worker.lost ?? 'takes no more work'}`)
+    return { code: 'no-provider', message: `no worker is left (${reasons.join('; ')})` }
+  }
+}

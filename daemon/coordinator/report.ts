@@ -1,0 +1,90 @@
+/** Builds the report of a job from what is known of it. Pure. */
+import { rawCid } from './spec.ts'
+import type { Conversion, Input } from '../block-convert/index.ts'
+import type { JobError, JobReport, JobState } from './index.ts'
+import type { JobCounts } from './machine-types.ts'
+
+export interface JobFacts {
+  job: string
+  state: JobState
+  error?: JobError
+  /** UTC milliseconds. */
+  created: number
+  finished?: number
+  now: number
+  inputs: Input[]
+  inputDigests: Array<Uint8Array | undefined>
+  output: { path: string, mediaType: string }
+  /** Known once the output was written. */
+  written?: { size: number, digest: Uint8Array }
+  conversion?: Conversion
+  bound: number
+  counts?: JobCounts
+  timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, runMs: number }
+}
+
+export function percentile (values: number[], share: number): number {
+  if (values.length === 0) return 0
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number
+}
+
+const round = (value: number): number => Math.round(value * 1000) / 1000
+
+/** How an equivalence is named in a report. */
+function equivalenceName (conversion: Conversion | undefined): string {
+  const equivalence = conversion?.converter.equivalence
+  if (equivalence == null) return 'unknown'
+  return typeof equivalence === 'string' ? equivalence : equivalence.metric
+}
+
+export function buildReport (facts: JobFacts): JobReport {
+  const { counts, conversion, timing, written, output } = facts
+  const done = counts?.done ?? 0
+  return {
+    job: facts.job,
+    state: facts.state,
+    error: facts.error,
+    seconds: round(((facts.finished ?? facts.now) - facts.created) / 1000),
+    cost: '0',
+    resumed: false,
+    inputs: facts.inputs.map(({ path, mediaType, size }, i) => {
+      const digest = facts.inputDigests[i]
+      return { path, mediaType, bytes: size, cid: digest == null ? undefined : rawCid(digest) }
+    }),
+    outputs: written != null && facts.state !== 'failed' && facts.state !== 'cancelled'
+      ? [{ path: output.path, mediaType: output.mediaType, bytes: written.size, cid: rawCid(written.digest) }]
+      : [],
+    conversion: conversion == null ? [] : [{ id: conversion.converter.id, version: conversion.converter.version, parameters: conversion.parameters }],
+    blocks: {
+      total: counts?.blocks ?? 0,
+      done,
+      local: counts?.local ?? 0,
+      remote: counts?.remote ?? 0,
+      memo: 0,
+      redispatched: counts?.redispatched ?? 0,
+      hedged: 0,
+      rejected: counts?.rejected ?? 0
+    },
+    check: {
+      equivalence: equivalenceName(conversion),
+      distance: counts?.greatestDistance ?? 0,
+      bound: facts.bound,
+      blocksChecked: counts?.checked ?? 0,
+      blocksUnmeasured: done - (counts?.checked ?? 0),
+      whole: counts?.whole ?? false
+    },
+    workers: (counts?.workers ?? []).map(({ id, blocks, wallMs, failed, lost }) => ({ peer: id, blocks, seconds: round(wallMs / 1000), cost: '0', failed, lost })),
+    timing: {
+      prepareMs: round(timing.prepareMs),
+      convertMs: round(timing.convertMs),
+      mergeMs: round(timing.mergeMs),
+      checkMs: round(timing.checkMs),
+      roundTripMsP50: round(percentile(counts?.roundTrips ?? [], 0.5)),
+      roundTripMsP99: round(percentile(counts?.roundTrips ?? [], 0.99)),
+      resultsPerSecond: timing.runMs > 0 ? round(done / (timing.runMs / 1000)) : 0
+    },
+    created: facts.created,
+    finished: facts.finished
+  }
+}

@@ -1,0 +1,170 @@
+/** The results of one job: small ones in memory until they are merged (then only in the journal), large ones in the block store. */
+import { decodeResult, resultKey } from './journal-entries.ts'
+import type { BlockSource } from '../block-convert/index.ts'
+import type { BlockStore, Journal, StoredBlock } from '../store/index.ts'
+import type { AttemptOutcome } from '../task-protocol/index.ts'
+import type { BlockRefs } from './block-refs.ts'
+import type { Held } from './machine-types.ts'
+import { INLINE_BYTES_MAX } from './constants.ts'
+
+/** Bytes of small results kept in memory for the merge; above it they are read back from the journal. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024
+
+type Good = Extract<AttemptOutcome, { ok: true }>
+
+export interface Result {
+  readonly block: number
+  readonly attempt: number
+  readonly worker: string
+  readonly digest: Uint8Array
+  readonly size: number
+  units: number
+  /** In memory. */
+  bytes: Uint8Array | undefined
+  /** In the block store. */
+  stored: StoredBlock | undefined
+  /** An entry was asked for. */
+  journaled: boolean
+  /** The result this block got beside it, for a while. */
+  next: Result | undefined
+}
+
+export interface ResultShelfComponents {
+  blocks: Pick<BlockStore, 'sink'>
+  journal: Pick<Journal, 'entries' | 'remove'>
+  refs: BlockRefs
+}
+
+export class ResultShelf {
+  readonly #components: ResultShelfComponents
+  readonly #key: string
+  readonly #results: Array<Result | undefined> = []
+  #keptBytes = 0
+
+  constructor (components: ResultShelfComponents, key: string) {
+    this.#components = components
+    this.#key = key
+  }
+
+  /**
+   * Takes a result in. The promise, if one is given, says whether a stored one is really there. undefined if there is a result of this
+   * attempt already: a second one could differ from what was checked, so it is never looked at.
+   */
+  put (worker: string, outcome: Good): { held: Held, there: true | Promise<boolean> } | undefined {
+    const { block, attempt, digest, size, output } = outcome
+    for (let other = this.#results[block]; other != null; other = other.next) {
+      if (other.attempt !== attempt) continue
+      this.abandon(outcome)
+      return undefined
+    }
+    const bytes = 'bytes' in output ? output.bytes : undefined
+    const stored = 'stored' in output ? output.stored : undefined
+    this.#results[block] = { block, attempt, worker, digest, size, units: 0, bytes, stored, journaled: false, next: this.#results[block] }
+    if (stored != null) return { held: 'durable', there: this.#components.refs.retain(stored) }
+    if (size > INLINE_BYTES_MAX) return { held: 'volatile', there: true }
+    this.#keptBytes += size
+    return { held: 'inline', there: true }
+  }
+
+  get (block: number, attempt: number): Result {
+    let result = this.#results[block]
+    while (result != null && result.attempt !== attempt) result = result.next
+    if (result == null) throw new Error(`no result of block ${block}, attempt ${attempt}`)
+    return result
+  }
+
+  /** A result that nobody wants: what it has in the block store goes. */
+  abandon (outcome: Good): void {
+    if (!('stored' in outcome.output)) return
+    const { stored } = outcome.output
+    this.#components.refs.retain(stored)
+    this.#components.refs.release(stored.digest)
+  }
+
+  /** Moves bytes in memory into the block store. */
+  async store (result: Result): Promise<void> {
+    if (result.bytes == null) return
+    const sink = await this.#components.blocks.sink()
+    try {
+      await sink.write(result.bytes)
+      result.stored = await sink.finish()
+    } catch (error) {
+      await sink.abort()
+      throw error
+    }
+    const { stored, bytes } = result
+    const there = this.#components.refs.retain(stored)
+    // A removal of the same content may have overtaken the writing: once it is over, the block is written again.
+    if (there !== true && !await there) {
+      const again = await this.#components.blocks.sink()
+      await again.write(bytes)
+      await again.finish()
+    }
+    result.bytes = undefined
+  }
+
+  /** What a check or the merge reads. */
+  async source (result: Result): Promise<BlockSource> {
+    if (result.stored != null) return { path: result.stored.path, size: result.stored.size }
+    if (result.bytes != null) return { bytes: result.bytes }
+    const key = resultKey(this.#key, result.block)
+    for await (const [found, value] of this.#components.journal.entries(key)) {
+      if (found !== key) continue
+      const entry = decodeResult(value)
+      if (entry.bytes != null && Buffer.compare(entry.digest, result.digest) === 0) return { bytes: entry.bytes }
+    }
+    throw new Error(`the journal lost the result of block ${result.block}`)
+  }
+
+  /** The same without a promise, where nothing has to be read. */
+  sourceNow (result: Result): BlockSource | undefined {
+    if (result.stored != null) return { path: result.stored.path, size: result.stored.size }
+    return result.bytes == null ? undefined : { bytes: result.bytes }
+  }
+
+  /** Its entry is durable: its bytes need not stay in memory if there is much of that. */
+  committed (result: Result): void {
+    if (this.#keptBytes > KEPT_BYTES_MAX) this.#unload(result)
+  }
+
+  /** It is in the output: its bytes can be had from the journal should they be needed once more. */
+  merged (result: Result): void {
+    this.#unload(result)
+  }
+
+  #unload (result: Result): void {
+    if (result.bytes == null || result.stored != null || !result.journaled) return
+    this.#keptBytes -= result.size
+    result.bytes = undefined
+  }
+
+  /** Lets a result go, with its entry. Resolves when the entry is gone. */
+  async discard (block: number, attempt: number): Promise<void> {
+    const result = this.get(block, attempt)
+    const first = this.#results[block]
+    if (first === result) this.#results[block] = result.next
+    else for (let at = first; at != null; at = at.next) if (at.next === result) at.next = result.next
+    this.#letGo(result)
+    if (result.journaled) await this.#components.journal.remove(resultKey(this.#key, block))
+  }
+
+  #letGo (result: Result): void {
+    if (result.stored != null) this.#components.refs.release(result.stored.digest)
+    else if (result.bytes != null && result.size <= INLINE_BYTES_MAX) this.#keptBytes -= result.size
+  }
+
+  /** Lets everything go; gives the keys of entries that are to be removed. */
+  clear (): string[] {
+    const keys: string[] = []
+    for (const first of this.#results) {
+      let journaled = false
+      for (let result = first; result != null; result = result.next) {
+        this.#letGo(result)
+        journaled ||= result.journaled
+      }
+      if (journaled && first != null) keys.push(resultKey(this.#key, first.block))
+    }
+    this.#results.length = 0
+    return keys
+  }
+}

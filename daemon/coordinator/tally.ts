@@ -1,0 +1,91 @@
+/** Counts for the report and a bound on news. Decides nothing. */
+import { BLOCK_NEWS_PER_SECOND, ROUND_TRIPS_MAX } from './constants.ts'
+import type { Block } from './block-table.ts'
+import type { JobCounts } from './machine-types.ts'
+import type { WorkerEntry } from './worker-table.ts'
+
+export class Tally {
+  known = false
+  bytesKnown = 0
+  doneBlocks = 0
+  redispatched = 0
+  whole = false
+  #bytesDone = 0
+  #local = 0
+  #remote = 0
+  #rejected = 0
+  #checked = 0
+  #greatestDistance = 0
+  #units = 0
+  #trips: number[] = []
+  #tripStride = 1
+  #tripsSeen = 0
+  #newsLeft = BLOCK_NEWS_PER_SECOND
+  #newsAt = 0
+
+  done (block: Block, roundTripMs: number): void {
+    this.doneBlocks++
+    this.#bytesDone += block.size
+    this.#units += block.units
+    if (block.by?.kind === 'local') this.#local++
+    else this.#remote++
+    if (this.#tripsSeen++ % this.#tripStride !== 0) return
+    this.#trips.push(roundTripMs)
+    if (this.#trips.length < ROUND_TRIPS_MAX) return
+    this.#trips = this.#trips.filter((_, i) => i % 2 === 0)
+    this.#tripStride *= 2
+  }
+
+  /** A block that was done lost its result again. */
+  undone (block: Block): void {
+    this.doneBlocks--
+    this.#bytesDone -= block.size
+    this.#units -= block.units
+    if (block.by?.kind === 'local') this.#local--
+    else this.#remote--
+  }
+
+  /** `block.checked` is set, its result was compared and is good. */
+  compared (_block: Block, distance: number): void {
+    this.#checked++
+    this.#greatestDistance = Math.max(this.#greatestDistance, distance)
+  }
+
+  rejected (block: Block): void {
+    this.#rejected++
+    if (block.checked) this.#checked--
+  }
+
+  /** Whether one more piece of news about a single block may be sent now. */
+  mayTell (now: number): boolean {
+    if (now - this.#newsAt >= 1000) {
+      this.#newsAt = now
+      this.#newsLeft = BLOCK_NEWS_PER_SECOND
+    }
+    return this.#newsLeft-- > 0
+  }
+
+  counts (blocks: number, known: boolean, merged: number, workers: WorkerEntry[]): JobCounts {
+    let workersLive = 0
+    for (const worker of workers) if (worker.usable) workersLive++
+    return {
+      blocks,
+      known,
+      merged,
+      workersLive,
+      done: this.doneBlocks,
+      bytesDone: this.#bytesDone,
+      bytesKnown: this.bytesKnown,
+      local: this.#local,
+      remote: this.#remote,
+      redispatched: this.redispatched,
+      rejected: this.#rejected,
+      checked: this.#checked,
+      greatestDistance: this.#greatestDistance,
+      units: this.#units,
+      whole: this.whole,
+      workers: workers.map(({ id, accepted, wallMs, failed, lost }) => ({ id, blocks: accepted, wallMs, failed, lost })),
+      roundTrips: [...this.#trips]
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** What the job machine knows of its workers, and how fast each is. Only the machine changes it. */
+import { RATE_WINDOW_MS } from './constants.ts'
+import type { Attempt } from './block-table.ts'
+
+export class WorkerEntry {
+  readonly id: string
+  kind: 'local' | 'remote'
+  /** Orders it takes at a time; 0 while it drains. */
+  slots = 0
+  /** Attached at present. */
+  live = false
+  /** Why this job does not use it any more. */
+  out: string | undefined = undefined
+  /** Caught with a wrong result. */
+  distrusted = false
+  /** Attempts it owes an outcome for. */
+  readonly open = new Set<Attempt>()
+  openBytes = 0
+  /** Gets nothing until then. */
+  pausedUntil = 0
+  failuresInRow = 0
+  refusalsInRow = 0
+  failed = 0
+  lost: string | undefined = undefined
+  /** Results taken and not rejected. */
+  accepted = 0
+  wallMs = 0
+  /** Results drawn for a full comparison. */
+  drawn = 0
+  #doneBytes = 0
+  #busyMs = 0
+  #markedAt = 0
+  #declared: number | undefined
+
+  constructor (id: string, kind: 'local' | 'remote') {
+    this.id = id
+    this.kind = kind
+  }
+
+  join (kind: 'local' | 'remote', slots: number, bytesPerSecond: number | undefined): void {
+    this.kind = kind
+    this.slots = slots
+    this.live = true
+    this.lost = undefined
+    this.#declared = bytesPerSecond == null ? undefined : bytesPerSecond / 1000
+  }
+
+  get usable (): boolean {
+    return this.live && this.out == null && !this.distrusted
+  }
+
+  /** Bytes per millisecond while it has work, as measured or declared; undefined if nothing is known. */
+  get rate (): number | undefined {
+    return this.#busyMs >= 1 && this.#doneBytes > 0 ? this.#doneBytes / this.#busyMs : this.#declared
+  }
+
+  give (attempt: Attempt, bytes: number, now: number): void {
+    this.#mark(now)
+    this.open.add(attempt)
+    this.openBytes += bytes
+  }
+
+  /** The attempt ended; its slot is free. */
+  take (attempt: Attempt, bytes: number, now: number, good: boolean): void {
+    this.#mark(now)
+    attempt.open = false
+    this.open.delete(attempt)
+    this.openBytes -= bytes
+    if (!good) return
+    this.#doneBytes += bytes
+    if (this.#busyMs > RATE_WINDOW_MS) {
+      this.#busyMs /= 2
+      this.#doneBytes /= 2
+    }
+  }
+
+  #mark (now: number): void {
+    if (this.open.size > 0) this.#busyMs += now - this.#markedAt
+    this.#markedAt = now
+  }
+}
+
+export class WorkerTable {
+  readonly #entries = new Map<string, WorkerEntry>()
+  /** In the order of their first joining, so that a replay deals the same. */
+  readonly list: WorkerEntry[] = []
+
+  get (id: string): WorkerEntry | undefined {
+    return this.#entries.get(id)
+  }
+
+  obtain (id: string, kind: 'local' | 'remote'): WorkerEntry {
+    let entry = this.#entries.get(id)
+    if (entry == null) {
+      entry = new WorkerEntry(id, kind)
+      this.#entries.set(id, entry)
+      this.list.push(entry)
+    }
+    return entry
+  }
+}

@@ -1,0 +1,79 @@
+import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import type { FastifyInstance } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { JobReport } from '../../coordinator/index.ts'
+import { WAIT_MS_MAX } from '../constants.ts'
+import { ApiError } from '../errors.ts'
+import { Idempotency } from '../idempotency.ts'
+import type { NodeApi } from '../index.ts'
+import { jobList, jobParams, jobReport, jobRequest, jobsQuery, outputQuery, waitQuery } from '../schemas.ts'
+
+const ENDED = ['done', 'failed', 'cancelled']
+
+/** Conversions: submit, look, wait, cancel, fetch the output. */
+export function jobRoutes (plain: FastifyInstance, node: NodeApi, stopping: AbortSignal): void {
+  const server = plain.withTypeProvider<ZodTypeProvider>()
+  const submissions = new Idempotency<JobReport>()
+
+  server.post('/jobs', { schema: { summary: 'Submit a conversion', tags: ['jobs'], body: jobRequest, response: { 202: jobReport } } }, async ({ body, headers }, reply) => {
+    const report = await submissions.once(headers['idempotency-key'] as string | undefined, body, async () => await node.submit(body))
+    return await reply.code(202).header('location', `/jobs/${report.job}`).send(report)
+  })
+
+  server.get('/jobs', { schema: { summary: 'Jobs, the newest first', tags: ['jobs'], querystring: jobsQuery, response: { 200: jobList } } }, ({ query }) => {
+    const jobs = node.jobs().filter(({ state }) => query.state == null || state === query.state)
+      .toSorted((a, b) => b.created - a.created)
+    return { jobs: jobs.slice(0, query.limit) }
+  })
+
+  server.get('/jobs/:id', { schema: { summary: 'One job; ?wait=true holds the answer until it ends', tags: ['jobs'], params: jobParams, querystring: waitQuery, response: { 200: jobReport } } },
+    async ({ params: { id }, query, raw }) => {
+      const report = known(node.job(id), id)
+      if (query.wait !== 'true' || ENDED.includes(report.state)) return report
+      const gone = new AbortController()
+      raw.socket.once('close', () => { gone.abort() })
+      return known(await waited(node, id, AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(WAIT_MS_MAX)])), id)
+    })
+
+  server.delete('/jobs/:id', { schema: { summary: 'Cancel a job', tags: ['jobs'], params: jobParams, response: { 200: jobReport } } },
+    async ({ params: { id } }) => known(await node.cancel(id), id))
+
+  server.get('/jobs/:id/output', { schema: { summary: 'The bytes of a finished output', tags: ['jobs'], params: jobParams, querystring: outputQuery } },
+    async ({ params: { id }, query: { index = 0 } }, reply) => {
+      const report = known(node.job(id), id)
+      if (report.state !== 'done') throw new ApiError(409, 'not-done', `job ${id} is ${report.state}, so it has no output`, { state: report.state })
+      const output = report.outputs[index]
+      if (output == null) throw new ApiError(404, 'unknown-output', `job ${id} has ${report.outputs.length} output(s), numbered from 0`)
+      const file = await opened(output.path)
+      if ((await file.stat()).size !== output.bytes) {
+        await file.close()
+        throw new ApiError(409, 'output-changed', `${output.path} is no longer the file this job wrote`)
+      }
+      return await reply.type(output.mediaType).header('content-length', output.bytes).header('etag', `"${output.cid}"`)
+        .send(createReadStream('', { fd: file, start: 0 }))
+    })
+}
+
+/** The final report, or the present one when the wait was given up. */
+async function waited (node: NodeApi, id: string, signal: AbortSignal): Promise<JobReport | undefined> {
+  try {
+    return await node.wait(id, { signal })
+  } catch (error) {
+    if (!signal.aborted) throw error
+    return node.job(id)
+  }
+}
+
+async function opened (path: string): ReturnType<typeof open> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    throw new ApiError(409, 'output-gone', `${path} cannot be read any more: ${(error as NodeJS.ErrnoException).code ?? 'unknown reason'}`)
+  }
+}
+
+function known (report: JobReport | undefined, id: string): JobReport {
+  if (report == null) throw new ApiError(404, 'unknown-job', `no job ${id} on this node: see GET /jobs`)
+  return report
+}

@@ -1,0 +1,21 @@
+import type { FastifyInstance } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { NodeApi } from '../index.ts'
+import { converterList, nodeList, nodesQuery, status } from '../schemas.ts'
+
+/** The node itself and what it knows of the network. */
+export function nodeRoutes (plain: FastifyInstance, node: NodeApi): void {
+  const server = plain.withTypeProvider<ZodTypeProvider>()
+  server.get('/status', { schema: { summary: 'This node', tags: ['node'], response: { 200: status } } }, () => node.status())
+  server.get('/nodes', { schema: { summary: 'Nodes of the network, by what they convert', tags: ['node'], querystring: nodesQuery, response: { 200: nodeList } } },
+    async ({ query }) => await node.nodes(query))
+  server.get('/converters', { schema: { summary: 'Converters of this build', tags: ['node'], response: { 200: converterList } } },
+    () => ({ converters: node.converters() }))
+  server.get('/metrics', { schema: { summary: 'Metrics in the text format of Prometheus', tags: ['node'] } }, async (_request, reply) =>
+    await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await node.metrics()))
+  server.post('/shutdown', { schema: { summary: 'Drain, then stop', tags: ['node'] } }, async (_request, reply) => {
+    // The caller gets its answer first: the shutdown closes this connection.
+    reply.raw.once('close', () => { node.shutdown() })
+    return await reply.code(202).send({ state: 'draining' })
+  })
+}

@@ -1,0 +1,104 @@
+/** What the API takes and gives (zod); `/openapi.json` is made from these. Answers are described, not filtered. */
+import { isAbsolute } from 'node:path'
+import { z } from 'zod'
+import type { JobReport } from '../coordinator/index.ts'
+import type { ConverterView, NodeStatus, NodeView } from './index.ts'
+import { INPUTS_MAX, PAGE_DEFAULT, PAGE_MAX, PATH_MAX } from './constants.ts'
+
+const path = z.string().min(1).max(PATH_MAX)
+  .refine(value => isAbsolute(value) && !value.includes('\0'), { error: 'expected an absolute path' })
+const typeName = z.string().min(1).max(200)
+
+export const jobRequest = z.strictObject({
+  inputs: z.array(path).min(1).max(INPUTS_MAX).describe('Absolute paths, read in place'),
+  to: typeName.describe('Media type or usual extension'),
+  from: typeName.optional().describe('Media type or extension of the inputs, where their content does not tell'),
+  output: path.describe('Absolute path of the output'),
+  overwrite: z.boolean().optional(),
+  settings: z.record(z.string().max(200), z.string().max(10_000)).optional().describe('Settings of the conversion, as with --set'),
+  place: z.enum(['any', 'local', 'remote']).optional(),
+  nodes: z.array(z.string().min(1).max(100)).max(1000).optional().describe('Only these peers'),
+  verify: z.enum(['none', 'sample', 'all']).optional(),
+  blockBytes: z.int().min(1).optional().describe('Bytes per block'),
+  deadlineSeconds: z.number().positive().max(365 * 24 * 3600).optional(),
+  inFlight: z.int().min(1).max(100_000).optional().describe('Orders in flight per worker, for measurements')
+})
+
+/** Digits of a query; `limit=` must not become 0. */
+const whole = (max: number): z.ZodType<number, unknown> => z.string().regex(/^\d+$/, { error: 'expected a whole number' }).transform(Number).pipe(z.int().min(1).max(max))
+
+export const nodesQuery = z.strictObject({
+  from: typeName.optional(),
+  to: typeName.optional(),
+  converter: typeName.optional(),
+  limit: whole(PAGE_MAX).optional(),
+  cursor: z.string().max(500).optional()
+})
+
+export const jobsQuery = z.strictObject({
+  state: z.enum(['preparing', 'running', 'merging', 'done', 'failed', 'cancelled']).optional(),
+  limit: whole(PAGE_MAX).default(PAGE_DEFAULT)
+})
+
+export const jobParams = z.strictObject({ id: z.string().min(1).max(200) })
+export const uploadParams = z.strictObject({ id: z.uuid() })
+
+export const waitQuery = z.strictObject({
+  wait: z.enum(['true', 'false']).optional().describe('Hold the answer until the job ends, at most a minute; then ask again')
+})
+
+export const outputQuery = z.strictObject({
+  index: z.string().regex(/^\d{1,5}$/, { error: 'expected a whole number' }).transform(Number).optional().describe('Which output, from 0')
+})
+
+export const eventsQuery = z.strictObject({
+  job: z.string().max(200).optional().describe('Only this job\'s events'),
+  types: z.string().max(200).optional().describe('Only these types, separated by commas: state, plan, progress, worker, block')
+})
+
+/** The type comes from the contract, the schema is for the description: more fields may follow. */
+const describes = <T>(schema: z.ZodType): z.ZodType<T, T> => schema as z.ZodType<T, T>
+
+const conversionStep = z.looseObject({ id: z.string(), version: z.string(), parameters: z.record(z.string(), z.unknown()) })
+const file = z.looseObject({ path: z.string(), mediaType: z.string(), bytes: z.number(), cid: z.string().optional() })
+
+export const jobReport = describes<JobReport>(z.looseObject({
+  job: z.string(),
+  state: z.enum(['preparing', 'running', 'merging', 'done', 'failed', 'cancelled']),
+  error: z.looseObject({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() }).optional(),
+  seconds: z.number(),
+  cost: z.string(),
+  resumed: z.boolean(),
+  inputs: z.array(file),
+  outputs: z.array(file),
+  conversion: z.array(conversionStep),
+  blocks: z.record(z.string(), z.number()),
+  check: z.looseObject({ equivalence: z.string(), distance: z.number(), bound: z.number() }),
+  workers: z.array(z.looseObject({ peer: z.string(), blocks: z.number(), seconds: z.number(), cost: z.string() }))
+}).describe('The report of a job'))
+
+export const jobList = z.object({ jobs: z.array(jobReport) })
+
+export const status = describes<NodeStatus>(z.looseObject({
+  version: z.string(), peerId: z.string(), operator: z.string(), network: z.string(), multiaddrs: z.array(z.string()), api: z.string(),
+  state: z.enum(['starting', 'ready', 'draining', 'stopping']), peers: z.number(), uptimeSeconds: z.number(), pid: z.number(), dataDir: z.string()
+}))
+
+export const nodeList = z.object({
+  nodes: z.array(describes<NodeView>(z.looseObject({
+    peer: z.string(), operator: z.string(), self: z.boolean(), connected: z.boolean(), source: z.string(), ageMs: z.number(), addresses: z.array(z.string()),
+    resources: z.record(z.string(), z.number()), converters: z.array(z.looseObject({ id: z.string(), version: z.string(), from: z.string(), to: z.string() })),
+    price: z.string(), unit: z.string(), draining: z.boolean()
+  }))),
+  cursor: z.string().optional()
+})
+
+export const converterList = z.object({
+  converters: z.array(describes<ConverterView>(z.looseObject({ id: z.string(), version: z.string(), from: z.string(), to: z.string(), equivalence: z.string(), deterministic: z.string() })))
+})
+
+export const upload = z.object({ id: z.string(), path: z.string(), bytes: z.number() })
+
+export const problem = z.object({
+  type: z.string(), title: z.string(), status: z.number(), detail: z.string(), code: z.string(), details: z.record(z.string(), z.unknown()).optional()
+}).describe('Problem details (RFC 9457)')

@@ -1,0 +1,63 @@
+/**
+ * Puts `hello` in front of a libp2p service we did not write (the DHT): it serves, asks and hears of greeted peers only,
+ * and their messages have a limit.
+ *
+ * libp2p's own stream middleware is not used: in 3.3.11 each inbound stream adds its handler to the registered list, so
+ * that later streams, outbound ones too, run the handlers of earlier ones.
+ */
+import type { Connection } from '@libp2p/interface'
+import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
+import { DHT_MESSAGE_BYTES_MAX } from './constants.ts'
+import { guardLengths } from './framing.ts'
+import type { PeerGreeted } from './index.ts'
+import { override } from './override.ts'
+import { settledOrAborted } from './wait.ts'
+
+export interface Greeter {
+  isGreeted: (connection: Connection) => boolean
+  greeted: (connection: Connection) => Promise<PeerGreeted>
+}
+
+export interface GatedComponents {
+  registrar: Registrar
+  connectionManager: ConnectionManager
+}
+
+/** The components of a service, with every way to a peer behind hello. */
+export function gate<C extends GatedComponents> (components: C, greeter: Greeter): C {
+  const { registrar, connectionManager } = components
+  const gated: Partial<GatedComponents> = {
+    registrar: override(registrar, {
+      handle: async (protocol, handler, options) => {
+        await registrar.handle(protocol, async (stream, connection) => {
+          // Not awaited when greeted already: a handler should attach to its stream in the tick it arrives in.
+          if (!greeter.isGreeted(connection)) await greeter.greeted(connection)
+          guardLengths(stream, DHT_MESSAGE_BYTES_MAX)
+          await handler(stream, connection)
+        }, options)
+      },
+      register: async (protocol, topology) => await registrar.register(protocol, {
+        ...topology,
+        onConnect: async (peer, connection) => {
+          try {
+            await greeter.greeted(connection)
+          } catch {
+            // No member: the service never hears of it, and hello logged why.
+            return
+          }
+          await topology.onConnect?.(peer, connection)
+        }
+      })
+    }),
+    connectionManager: override(connectionManager, {
+      openStream: async (target, protocol, options = {}) => {
+        const connection = await connectionManager.openConnection(target, options)
+        if (!greeter.isGreeted(connection)) await (options.signal == null ? greeter.greeted(connection) : settledOrAborted(greeter.greeted(connection), options.signal))
+        const stream = await connection.newStream(protocol, options)
+        guardLengths(stream, DHT_MESSAGE_BYTES_MAX)
+        return stream
+      }
+    })
+  }
+  return override(components, gated as Partial<C>)
+}

@@ -1,0 +1,266 @@
+/**
+ * `hello/1.0.0`, first on every connection: who is there, on which network, for which operator. The dialler opens the
+ * stream; both sides send their Hello at once and then their Verdict on the other's. A connection that does not pass
+ * within HELLO_TIMEOUT_MS is closed.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
+import { TypedEventEmitter } from 'main-event'
+import type { Log } from '../log.ts'
+import { verifyDelegation, type Identity } from '../trust/index.ts'
+import { CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
+import { HelloError } from './errors.ts'
+import { messagesOf } from './framing.ts'
+import type { NetworkEvents, PeerGreeted } from './index.ts'
+import { decodeHello, decodeVerdict, encodeHello, encodeVerdict, VERDICT, type Hello, type HelloInfo, type VerdictName } from './messages.ts'
+
+export interface HelloComponents {
+  libp2p: Pick<Libp2p, 'handle' | 'unhandle' | 'addEventListener' | 'removeEventListener' | 'getConnections'>
+  identity: Pick<Identity, 'delegation'>
+  log: Log
+}
+
+export interface HelloInit {
+  protocol: string
+  network: string
+  agent: string
+  roles: string[]
+  /** @default HELLO_TIMEOUT_MS */
+  timeoutMs?: number
+  /** UTC milliseconds. @default Date.now */
+  now?: () => number
+}
+
+interface State {
+  connection: Connection
+  greeting: PromiseWithResolvers<PeerGreeted>
+  greeted?: PeerGreeted
+  /** A hello stream was opened or accepted. */
+  begun: boolean
+  /** Handlers of other protocols that wait for the end of hello. */
+  waiting: number
+  timer: NodeJS.Timeout
+  ended: AbortController
+}
+
+export class HelloService extends TypedEventEmitter<NetworkEvents> {
+  readonly #components: HelloComponents
+  readonly #init: HelloInit
+  readonly #states = new Map<string, State>()
+  /** Greeted connections of each peer, oldest first. */
+  readonly #peers = new Map<string, PeerGreeted[]>()
+
+  constructor (components: HelloComponents, init: HelloInit) {
+    super()
+    this.#components = components
+    this.#init = init
+  }
+
+  /** Call before libp2p listens, so that no connection is missed. */
+  async start (): Promise<void> {
+    const { libp2p } = this.#components
+    libp2p.addEventListener('connection:open', this.#onOpen)
+    libp2p.addEventListener('connection:close', this.#onClose)
+    await libp2p.handle(this.#init.protocol, this.#onStream, { maxInboundStreams: HELLO_STREAMS_MAX, maxOutboundStreams: HELLO_STREAMS_MAX })
+    for (const connection of libp2p.getConnections()) this.#track(connection)
+  }
+
+  /** Call once libp2p stopped. */
+  async stop (): Promise<void> {
+    const { libp2p } = this.#components
+    libp2p.removeEventListener('connection:open', this.#onOpen)
+    libp2p.removeEventListener('connection:close', this.#onClose)
+    await libp2p.unhandle(this.#init.protocol)
+    for (const state of this.#states.values()) this.#forget(state)
+  }
+
+  isGreeted (connection: Connection): boolean {
+    return this.#states.get(connection.id)?.greeted != null
+  }
+
+  /**
+   * Resolves when the connection passed hello.
+   *
+   * @throws HelloError if it did not, or is closed, or too many already wait
+   */
+  async greeted (connection: Connection): Promise<PeerGreeted> {
+    const state = this.#states.get(connection.id) ?? (connection.status === 'open' ? this.#track(connection) : undefined)
+    if (state == null) throw new HelloError('closed', `the connection to ${connection.remotePeer.toString()} is closed`)
+    if (state.greeted != null) return state.greeted
+    if (state.waiting >= STREAMS_BEFORE_HELLO_MAX) throw new HelloError('timeout', `${STREAMS_BEFORE_HELLO_MAX} streams already wait for hello`)
+    state.waiting++
+    try {
+      return await state.greeting.promise
+    } finally {
+      state.waiting--
+    }
+  }
+
+  peers (): PeerGreeted[] {
+    return [...this.#peers.values()].flatMap(list => list.slice(0, 1))
+  }
+
+  peer (peer: PeerId): PeerGreeted | undefined {
+    return this.#peers.get(peer.toString())?.find(({ connection }) => connection.status === 'open')
+  }
+
+  readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => { this.#track(connection) }
+
+  readonly #onClose = ({ detail: connection }: CustomEvent<Connection>): void => {
+    const state = this.#states.get(connection.id)
+    if (state == null) return
+    this.#states.delete(connection.id)
+    this.#forget(state)
+    if (state.greeted == null) return
+    const peer = connection.remotePeer
+    const left = (this.#peers.get(peer.toString()) ?? []).filter(greeted => greeted.connection !== connection)
+    if (left.length > 0) {
+      this.#peers.set(peer.toString(), left)
+    } else {
+      this.#peers.delete(peer.toString())
+      this.safeDispatchEvent('gone', { detail: { peer } })
+    }
+  }
+
+  /** Ends what waits on a connection. */
+  #forget (state: State): void {
+    clearTimeout(state.timer)
+    const closed = new HelloError('closed', `the connection to ${state.connection.remotePeer.toString()} closed before hello ended`)
+    state.ended.abort(closed)
+    state.greeting.reject(closed)
+  }
+
+  #track (connection: Connection): State {
+    const existing = this.#states.get(connection.id)
+    if (existing != null) return existing
+    const state: State = {
+      connection,
+      greeting: Promise.withResolvers(),
+      begun: false,
+      waiting: 0,
+      timer: setTimeout(() => { this.#fail(state, new HelloError('timeout', `no hello within ${this.#init.timeoutMs ?? HELLO_TIMEOUT_MS} ms`)) }, this.#init.timeoutMs ?? HELLO_TIMEOUT_MS),
+      ended: new AbortController()
+    }
+    state.timer.unref()
+    // A connection nobody waits for may fail: the failure is logged where it happens.
+    state.greeting.promise.catch(() => {})
+    this.#states.set(connection.id, state)
+    if (connection.direction === 'outbound') {
+      state.begun = true
+      this.#initiate(state).catch(error => { this.#fail(state, error) })
+    }
+    return state
+  }
+
+  async #initiate (state: State): Promise<void> {
+    let stream: Stream
+    try {
+      stream = await state.connection.newStream(this.#init.protocol, { signal: state.ended.signal })
+    } catch (error) {
+      if ((error as Error).name !== 'UnsupportedProtocolError') throw error
+      throw new HelloError('unsupported', `no member of network ${this.#init.network}`, { cause: error })
+    }
+    await this.#exchange(state, stream)
+  }
+
+  readonly #onStream = async (stream: Stream, connection: Connection): Promise<void> => {
+    const state = this.#track(connection)
+    if (state.begun) {
+      stream.abort(new HelloError('duplicate', 'hello is said once per connection'))
+      return
+    }
+    state.begun = true
+    try {
+      await this.#exchange(state, stream)
+    } catch (error) {
+      this.#fail(state, error as Error)
+    }
+  }
+
+  async #exchange (state: State, stream: Stream): Promise<void> {
+    const signal = state.ended.signal
+    const messages = messagesOf(stream, HELLO_BYTES_MAX)
+    await messages.write(encodeHello(this.#ownHello()), { signal })
+    const [judged, info] = await this.#judge(await messages.read({ signal }), state.connection.remotePeer)
+    await messages.write(encodeVerdict(verdictOf(judged)), { signal })
+    if (judged != null) {
+      await stream.close({ signal })
+      // The reason reaches the other side before the connection ends: it answers with its own verdict, or closes.
+      await messages.read({ signal: AbortSignal.any([signal, AbortSignal.timeout(CLOSE_TIMEOUT_MS)]) }).catch(() => { /* what we found wrong is what is reported */ })
+      throw judged
+    }
+    const answer = decodeVerdict(await messages.read({ signal }))
+    if (answer.code !== VERDICT.ok) throw new HelloError('refused', `refused by ${state.connection.remotePeer.toString()}: ${answer.reason === '' ? `code ${answer.code}` : answer.reason}`)
+    this.#pass(state, info as HelloInfo)
+    await stream.close({ signal })
+  }
+
+  #ownHello (): Hello {
+    const { network, agent, roles } = this.#init
+    return { version: HELLO_VERSION, network, agent, roles, nonce: randomBytes(HELLO_NONCE_BYTES), delegation: this.#components.identity.delegation }
+  }
+
+  /** What is wrong with a peer's hello, or what it said. */
+  async #judge (bytes: Uint8Array, peer: PeerId): Promise<[error: HelloError] | [error: undefined, info: HelloInfo]> {
+    try {
+      const hello = decodeHello(bytes)
+      if (hello.version !== HELLO_VERSION) throw new HelloError('version', `hello version ${hello.version}, this node speaks ${HELLO_VERSION}`)
+      if (hello.network !== this.#init.network) throw new HelloError('network', `member of network ${hello.network}, not ${this.#init.network}`)
+      const { operator } = await this.#delegation(hello.delegation, peer)
+      return [undefined, { version: hello.version, agent: hello.agent, network: hello.network, roles: hello.roles, operator, delegation: hello.delegation }]
+    } catch (error) {
+      if (error instanceof HelloError) return [error]
+      throw error
+    }
+  }
+
+  async #delegation (bytes: Uint8Array, peer: PeerId): Promise<{ operator: string }> {
+    try {
+      return await verifyDelegation(bytes, peer, this.#init.now?.() ?? Date.now())
+    } catch (error) {
+      throw new HelloError('delegation', `no valid delegation: ${(error as Error).message}`, { cause: error })
+    }
+  }
+
+  #pass (state: State, hello: HelloInfo): void {
+    const { connection } = state
+    if (!this.#states.has(connection.id)) return
+    clearTimeout(state.timer)
+    const greeted: PeerGreeted = { peer: connection.remotePeer, connection, hello }
+    state.greeted = greeted
+    state.greeting.resolve(greeted)
+    const key = connection.remotePeer.toString()
+    const others = this.#peers.get(key)
+    if (others != null) {
+      others.push(greeted)
+      return
+    }
+    this.#peers.set(key, [greeted])
+    this.#components.log.debug({ peer: key, agent: hello.agent, operator: hello.operator }, 'peer greeted')
+    this.safeDispatchEvent('peer', { detail: greeted })
+  }
+
+  #fail (state: State, reason: unknown): void {
+    const { connection } = state
+    if (state.greeted != null) {
+      // It passed; only the closing of the hello stream failed, and the connection tells when it ends.
+      return
+    }
+    const error = reason instanceof Error ? reason : new HelloError('closed', String(reason))
+    state.greeting.reject(error)
+    if (this.#states.delete(connection.id)) {
+      clearTimeout(state.timer)
+      state.ended.abort(error)
+      this.#components.log.debug({ peer: connection.remotePeer.toString(), reason: error.message }, 'connection closed without hello')
+    }
+    if (connection.status !== 'open') return
+    connection.close({ signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(cause => { connection.abort(cause) })
+  }
+}
+
+function verdictOf (error: HelloError | undefined): { code: number, reason: string, proof: Uint8Array } {
+  const proof = new Uint8Array()
+  if (error == null) return { code: VERDICT.ok, reason: '', proof }
+  const name: VerdictName = error.code in VERDICT ? error.code as VerdictName : 'malformed'
+  return { code: VERDICT[name], reason: error.message, proof }
+}

@@ -1,0 +1,135 @@
+/** The libp2p host: transports, encryption, muxer windows, connection limits, DHT. Every limit is named. */
+import { identify, type Identify } from '@libp2p/identify'
+import type { ComponentLogger, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
+import { ping, type Ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p, type Libp2pInit } from 'libp2p'
+import * as limits from './constants.ts'
+import { gate, type Greeter } from './gate.ts'
+import { lazyNoise } from './lazy-noise.ts'
+import { override } from './override.ts'
+import { withQuota, type Datastore } from './quota.ts'
+
+export interface HostInit {
+  privateKey: PrivateKey
+  listen: string[]
+  /** Addresses this node will dial; they say, with `listen`, which transports are needed. */
+  dial: string[]
+  announce: string[]
+  agent: string
+  logger: ComponentLogger
+  /** Peers and their addresses. @default in memory */
+  datastore?: Datastore
+  dht: {
+    protocol: string
+    mode: 'server' | 'client'
+    validators: Validators
+    selectors: Selectors
+    /** DHT records. @default in memory */
+    datastore?: Datastore
+  }
+}
+
+export type Host = Libp2p<{ dht: KadDHT }>
+
+/**
+ * After `stop`: drops the address update libp2p schedules when its listeners close. It would keep the process for a second
+ * and then write to a store that is closed.
+ */
+export function settle (host: Host): void {
+  const { components } = host as unknown as { components: { addressManager: { _updatePeerStoreAddresses?: { stop?: () => void } } } }
+  components.addressManager._updatePeerStoreAddresses?.stop?.()
+}
+
+/**
+ * Not started. `greeter` is asked only once connections come.
+ */
+export async function createHost (init: HostInit, greeter: Greeter): Promise<Host> {
+  return await createLibp2p<{ identify: Identify, ping: Ping, dht: KadDHT }>({
+    start: false,
+    privateKey: init.privateKey,
+    logger: init.logger,
+    ...(init.datastore == null ? {} : { datastore: init.datastore }),
+    nodeInfo: { name: 'weft', userAgent: init.agent },
+    addresses: { listen: init.listen, announce: init.announce },
+    transports: await transports([...init.listen, ...init.dial]),
+    connectionEncrypters: [tls(), lazyNoise()],
+    streamMuxers: [yamux({
+      maxInboundStreams: limits.STREAMS_MAX,
+      maxOutboundStreams: limits.STREAMS_MAX,
+      streamOptions: {
+        initialStreamWindowSize: limits.STREAM_WINDOW_INITIAL_BYTES,
+        maxStreamWindowSize: limits.STREAM_WINDOW_MAX_BYTES,
+        maxReadBufferLength: limits.STREAM_READ_BUFFER_MAX_BYTES,
+        maxWriteBufferLength: limits.STREAM_WRITE_BUFFER_MAX_BYTES
+      }
+    })],
+    connectionManager: {
+      maxConnections: limits.CONNECTIONS_MAX,
+      inboundConnectionThreshold: limits.INBOUND_PER_SECOND_AND_HOST,
+      maxIncomingPendingConnections: limits.INBOUND_PENDING_MAX,
+      maxParallelDials: limits.DIALS_PARALLEL_MAX,
+      maxDialQueueLength: limits.DIAL_QUEUE_MAX,
+      maxPeerAddrsToDial: limits.PEER_ADDRESSES_MAX,
+      dialTimeout: limits.DIAL_TIMEOUT_MS,
+      addressDialTimeout: limits.ADDRESS_DIAL_TIMEOUT_MS,
+      inboundUpgradeTimeout: limits.UPGRADE_TIMEOUT_MS,
+      inboundStreamProtocolNegotiationTimeout: limits.NEGOTIATION_TIMEOUT_MS,
+      outboundStreamProtocolNegotiationTimeout: limits.NEGOTIATION_TIMEOUT_MS,
+      connectionCloseTimeout: limits.CLOSE_TIMEOUT_MS
+    },
+    connectionMonitor: {
+      enabled: true,
+      pingInterval: limits.MONITOR_INTERVAL_MS,
+      pingTimeout: { minTimeout: limits.MONITOR_TIMEOUT_MS, maxTimeout: 2 * limits.MONITOR_TIMEOUT_MS },
+      abortConnectionOnPingFailure: true
+    },
+    connectionGater: {
+      // Other key types cost more to check, and nothing of ours accepts them.
+      denyInboundEncryptedConnection: notEd25519,
+      denyOutboundEncryptedConnection: notEd25519,
+      // Nodes of one machine or one local network are members like any other.
+      denyDialMultiaddr: () => false
+    },
+    services: {
+      identify: identify(),
+      ping: ping({ maxInboundStreams: limits.PING_STREAMS_MAX, maxOutboundStreams: limits.PING_STREAMS_MAX }),
+      dht: (components): KadDHT => {
+        const datastore = withQuota(init.dht.datastore ?? components.datastore, components.peerId.toString())
+        return kadDHT({
+          protocol: init.dht.protocol,
+          clientMode: init.dht.mode === 'client',
+          peerInfoMapper: passthroughMapper,
+          kBucketSize: limits.DHT_REPLICAS,
+          alpha: limits.DHT_PARALLEL,
+          disjointPaths: limits.DHT_DISJOINT_PATHS,
+          initialQuerySelfInterval: limits.DHT_FIRST_SELF_QUERY_MS,
+          allowQueryWithZeroPeers: true,
+          maxInboundStreams: limits.DHT_STREAMS_MAX,
+          maxOutboundStreams: limits.DHT_STREAMS_MAX,
+          validators: { ...init.dht.validators, pk: noPublicKeys },
+          selectors: init.dht.selectors
+        })(gate(override(components, { datastore }), greeter))
+      }
+    }
+  })
+}
+
+/** TCP always; the transport within one process only where an address asks for it. */
+async function transports (addresses: string[]): Promise<NonNullable<Libp2pInit['transports']>> {
+  if (!addresses.some(address => address.startsWith('/memory/'))) return [tcp()]
+  const { memory } = await import('@libp2p/memory')
+  return [tcp(), memory()]
+}
+
+function notEd25519 (peer: PeerId): boolean {
+  return peer.type !== 'Ed25519'
+}
+
+/** Ed25519 keys are in the peer id; records of others would only fill the disk. */
+function noPublicKeys (): never {
+  throw new Error('public key records are not stored in this network')
+}

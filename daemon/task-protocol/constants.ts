@@ -1,0 +1,136 @@
+/** Limits and times of the lease and task protocols. Every one has a unit and a reason. */
+
+/** Name and version of the lease protocol; its id is `/weft/<network>/lease/1.0.0`. */
+export const LEASE_PROTOCOL = 'lease'
+/** Name and version of the task protocol; its id is `/weft/<network>/task/1.0.0`. */
+export const TASK_PROTOCOL = 'task'
+export const PROTOCOL_VERSION = '1.0.0'
+
+/** Bytes of input or output that may ride the lease; above it a stream of its own is cheaper than the delay it causes. */
+export const INLINE_BYTES_MAX = 64 << 10
+
+/** Bytes of inline data after which a batch is closed and another begun: one batch never delays a beat for long. */
+export const BATCH_BYTES = 512 << 10
+
+/** Bytes of one frame on the lease: a batch of BATCH_BYTES and BATCH_MAX entries, or an offer with its parameters, fits. */
+export const FRAME_BYTES_MAX = 2 << 20
+
+/** Bytes a lease stream may have waiting to be written; a peer that does not read is cut off here, not buffered for. */
+export const LEASE_WRITE_BYTES_MAX = 6 << 20
+
+/** Bytes of inline orders in flight per lease (and of unacknowledged inline results at the worker): keeps beats prompt. */
+export const LEASE_WINDOW_BYTES = 2 << 20
+
+/** Orders in flight per lease for converters that run inside the daemon: enough to fill a 10 ms link at 10,000/s. */
+export const INLINE_SLOTS = 128
+
+/** Orders a lease takes beyond the engines there are, so that an engine never waits for the network. */
+export const PREFETCH_SLOTS = 1
+
+/** Orders a worker may be asked to hold at once; bounds what a grant can make a requester believe. */
+export const SLOTS_MAX = 4096
+
+/** Orders one job may have waiting at the requester for credits of one lease; beyond it they come back as `busy`. */
+export const QUEUED_ORDERS_MAX = 8192
+
+/** Offers (jobs) announced on one lease at a time. */
+export const OFFERS_MAX = 64
+
+/** Orders or results in one batch: bounds the depth of the Merkle tree (12) and the work of one signature check. */
+export const BATCH_MAX = 4096
+
+/** Leases one worker serves at a time: 32 × (window + held results) is below 320 MiB, and slots stay meaningful. */
+export const LEASES_MAX = 32
+
+/** Milliseconds between beats, both ways; the failure detector's limits are multiples of this. */
+export const HEARTBEAT_MS = 500
+
+/** Milliseconds a refused peer should wait before it asks again. */
+export const RETRY_AFTER_MS = 1000
+
+/** Milliseconds for opening a lease or announcing an offer, from the request to the answer. */
+export const ATTACH_TIMEOUT_MS = 10_000
+
+/** Milliseconds a cancelled attempt may take to be confirmed before its job is told so without the worker's word. */
+export const CANCEL_ANSWER_MS = 5000
+
+/** Milliseconds a lease without any job is kept before it is closed: jobs in sequence share it. */
+export const LEASE_IDLE_MS = 10_000
+
+/** Attempts of one lease that may have task streams at a time: well below the streams a connection may have. */
+export const TASKS_MAX = 32
+
+/** Task streams per connection and direction: those of a lease, and some that are just being closed. */
+export const TASK_STREAMS_MAX = TASKS_MAX + 16
+
+/** Bytes of output above which its leaf is a root over chunks, and bytes of such a chunk. */
+export const LEAF_CHUNK_BYTES = 1 << 20
+
+/** Lease streams per connection and direction: the current one and one being replaced. */
+export const LEASE_STREAMS_MAX = 4
+
+/** Bytes in one data frame of a transfer: large enough to make per-frame work vanish, small enough to interleave. */
+export const CHUNK_BYTES = 256 << 10
+
+/** Bytes in one data frame a receiver accepts. */
+export const CHUNK_BYTES_MAX = 1 << 20
+
+/** Bytes of one control message inside a transfer: an order with the largest parameters fits. */
+export const MESSAGE_BYTES_MAX = 1 << 20
+
+/** Bytes a transfer's receiver allows ahead of what its sink has taken: 16 MiB fills 130 MB/s at 120 ms. */
+export const CREDIT_BYTES = 16 << 20
+
+/** Bytes queued for writing on one stream, at most; 1 MiB costs throughput, more only delays control messages. */
+export const WRITE_BUFFER_BYTES = 4 << 20
+
+/** Bytes queued for writing on one stream, at least, however slow the link: two chunks keep it busy. */
+export const WRITE_BUFFER_BYTES_MIN = 2 * CHUNK_BYTES
+
+/** Milliseconds of the measured rate that may be queued on a connection: the longest wait bulk causes a beat. */
+export const WRITE_BUFFER_MS = 250
+
+/** Milliseconds without a byte, while the peer owes us some, after which a transfer has stalled. */
+export const STALL_MS = 30_000
+
+/** Bytes of a block's input or output: 64 GiB, far above any block size and well within exact integers. */
+export const BLOCK_BYTES_MAX = 64 * 2 ** 30
+
+/** Highest block number. */
+export const BLOCK_MAX = 2 ** 32 - 1
+
+/** Highest attempt number of a block; with BLOCK_MAX an attempt's key stays an exact integer. */
+export const ATTEMPT_MAX = 2 ** 16 - 1
+
+/** Bytes of canonical parameters: a table of 10,000 columns fits. */
+export const PARAMETERS_BYTES_MAX = 512 << 10
+
+/** Bytes of a block's slice. */
+export const SLICE_BYTES_MAX = 16 << 10
+
+/** Bytes of a reason given in words. */
+export const TEXT_BYTES_MAX = 4 << 10
+
+/** Bytes of the details of a failure, as DAG-CBOR. */
+export const DETAILS_BYTES_MAX = 16 << 10
+
+/** Bytes of an identifier: job CID, converter id, version, unit, decimal price, code. */
+export const NAME_BYTES_MAX = 256
+
+/** Running attempts whose progress one beat tells. */
+export const PROGRESS_MAX = 256
+
+/** Attempts in one cancel message. */
+export const CANCEL_MAX = BATCH_MAX
+
+/** Orders running at a worker for one lease that one beat may report as active. */
+export const ACTIVE_MAX = SLOTS_MAX * 2
+
+/** Bytes of a W3C trace context (`traceparent`). */
+export const TRACE_BYTES_MAX = 64
+
+/** Milliseconds in any one field: about 285,000 years, the last exact millisecond of a JavaScript number. */
+export const MS_MAX = Number.MAX_SAFE_INTEGER
+
+/** Requesters whose newest generation a worker remembers after their lease ended. */
+export const REQUESTERS_MAX = 1024

@@ -1,0 +1,323 @@
+/** The leases of one requester, from the worker's side: the machine's effects carried out, its orders run. */
+import type { PeerId, Stream } from '@libp2p/interface'
+import type { BatchSigner } from '../trust/index.ts'
+import { HEARTBEAT_MS, INLINE_BYTES_MAX, PROGRESS_MAX } from './constants.ts'
+import { ProtocolError } from './errors.ts'
+import { failure, runInline, runSmall } from './execution.ts'
+import { judgeOffer } from './judge.ts'
+import { LeaseChannel, type LeaseControl } from './lease-channel.ts'
+import { compareGenerations, type AttemptRef, type Generation, type Refusal, type RequesterMessage, type Slots, type WorkerMessage } from './lease-model.ts'
+import { createLeaseWorker, type LeaseWorkerMachine } from './lease-worker.ts'
+import type { WorkerEffect, WorkerEvent } from './lease-worker-events.ts'
+import type { Orders, WireOrder, WireProgress } from './messages.ts'
+import { orderLeaf, signReceipts, verifyOrders } from './receipts.ts'
+import type { ServedConverters, ServedOffer, ServedOrder, ServedResult, TaskServerComponents } from './server-types.ts'
+
+export interface LeaseServerContext {
+  components: TaskServerComponents
+  converters: ServedConverters
+  signer: BatchSigner
+  peer: PeerId
+  slots: Slots
+  heartbeatMs?: number
+  /** Why a lease may not be granted now; undefined if it may. */
+  refuseLease: () => Refusal | undefined
+}
+
+/** An order at work in an engine, on the lease or on a task stream. */
+interface Running {
+  generation: Generation
+  attempt: AttemptRef
+  controller: AbortController
+  done: number
+}
+
+export type Admission =
+  | { ok: true, offer: ServedOffer, signal: AbortSignal, onProgress: (done: number) => void, finished: () => void }
+  | { ok: false, refusal: Refusal }
+
+type Effect = WorkerEffect<ServedOrder, ServedResult, ServedOffer>
+type Message = RequesterMessage<ServedOrder, ServedOffer>
+
+const idOf = ({ incarnation, counter }: Generation, { offer, block, attempt }: AttemptRef): string => `${incarnation}.${counter}/${offer}/${block}/${attempt}`
+
+export class LeaseServer {
+  readonly context: LeaseServerContext
+  private readonly machine: LeaseWorkerMachine<ServedOrder, ServedResult, ServedOffer>
+  private readonly requesterKey: Uint8Array
+  private channels: Array<{ generation: Generation, channel: LeaseChannel }> = []
+  private readonly running = new Map<string, Running>()
+  private finished: { generation: Generation, results: ServedResult[] } | undefined
+  private readonly work = new Set<Promise<void>>()
+  private readonly drained = Promise.withResolvers<void>()
+
+  constructor (context: LeaseServerContext) {
+    this.context = context
+    this.requesterKey = context.peer.publicKey!.raw
+    this.machine = createLeaseWorker({
+      slots: context.slots,
+      judge: offer => offer.verdict,
+      refusal: (order, refusal) => failure(order, refusal)
+    })
+  }
+
+  /** A lease is open. */
+  get open (): boolean {
+    return this.machine.open
+  }
+
+  /** It asked for a lease before. */
+  get known (): boolean {
+    return this.machine.known
+  }
+
+  /** Orders at work in engines. */
+  get active (): number {
+    return this.running.size
+  }
+
+  /** Serves a lease stream. Nothing is answered before `greeted` resolves. */
+  serve (stream: Stream, greeted: Promise<void>): void {
+    let generation: Generation | undefined
+    let early: LeaseControl[] | undefined = []
+    const channel = new LeaseChannel(stream, { loopDelay: this.context.components.loopDelay, heartbeatMs: this.context.heartbeatMs }, {
+      onMessage: message => {
+        if (early != null) {
+          // a requester says nothing but its request before the grant
+          if (early.length > 0) channel.abort('more than a request before the grant')
+          else early.push(message)
+          return
+        }
+        generation = this.onMessage(channel, generation, message)
+      },
+      onBeat: () => {}, // any byte is a sign of life already
+      load: () => this.load(),
+      onClose: reason => {
+        if (generation == null) return
+        this.channels = this.channels.filter(entry => entry.channel !== channel)
+        this.context.components.log.debug({ peer: this.context.peer.toString(), reason }, 'a lease ended')
+        this.step({ type: 'lost', generation })
+      }
+    })
+    greeted.then(() => {
+      const messages = early ?? []
+      early = undefined
+      for (const message of messages) generation = this.onMessage(channel, generation, message)
+    }).catch(error => { channel.abort((error as Error).message) })
+  }
+
+  /** Decides on the order of a task stream. */
+  admit (generation: Generation, offer: ServedOffer['digest'], order: WireOrder, signature: Uint8Array): Admission {
+    const refuse = (message: string): Admission => ({ ok: false, refusal: { reason: 'protocol', message, retryAfterMs: 0 } })
+    if (!verifyOrders(this.requesterKey, [orderLeaf(offer, order)], signature)) return refuse('the order is not signed by its requester')
+    const { offer: number, block, attempt } = order
+    const effects = this.machine.step({ type: 'task-order', generation, order: { ...order, weight: 0, large: true } }, Date.now())
+    let admission = refuse('no lease of that generation')
+    for (const effect of effects) {
+      if (effect.type === 'refuse-task') {
+        admission = { ok: false, refusal: { reason: effect.reason, message: effect.message, retryAfterMs: effect.retryAfterMs } }
+      } else if (effect.type === 'start') {
+        const ref: AttemptRef = { offer: number, block, attempt }
+        const entry = this.enter(generation, ref)
+        const finished = (): void => {
+          this.running.delete(idOf(generation, ref))
+          this.step({ type: 'task-finished', generation, attempt: ref })
+        }
+        if (Buffer.compare(effect.offer.digest, offer) !== 0) {
+          finished()
+          return refuse('the order carries another offer than its lease')
+        }
+        admission = { ok: true, offer: effect.offer, signal: entry.controller.signal, onProgress: done => { entry.done = done }, finished }
+      } else {
+        this.apply(effect)
+      }
+    }
+    return admission
+  }
+
+  /** Any byte on a task stream of this requester. */
+  alive (): void {
+    for (const { channel } of this.channels) channel.alive()
+  }
+
+  /** Takes no new orders; resolves when what ran is finished and acknowledged. */
+  drain (): Promise<void> {
+    this.step({ type: 'drain' })
+    return this.drained.promise
+  }
+
+  /** Ends the lease; resolves when nothing runs any more. */
+  async stop (): Promise<void> {
+    for (const { channel, generation } of [...this.channels]) {
+      channel.close()
+      this.step({ type: 'lost', generation })
+    }
+    await Promise.allSettled(this.work)
+  }
+
+  private onMessage (channel: LeaseChannel, generation: Generation | undefined, message: LeaseControl): Generation | undefined {
+    if (message.type === 'request') {
+      if (generation != null) {
+        channel.abort('a second request on one lease')
+        return generation
+      }
+      return this.request(channel, { incarnation: message.incarnation, counter: message.counter })
+    }
+    const translated = generation == null ? undefined : this.translate(message)
+    if (generation == null || translated == null) channel.abort(`'${message.type}' may not come here`)
+    else this.step({ type: 'message', generation, message: translated })
+    return generation
+  }
+
+  private request (channel: LeaseChannel, generation: Generation): Generation {
+    const refusal = this.context.refuseLease()
+    if (refusal != null) {
+      channel.send({ type: 'refuse', ...refusal })
+      channel.close()
+      return generation
+    }
+    this.channels.push({ generation, channel })
+    this.step({ type: 'message', generation, message: { type: 'request', generation } })
+    return generation
+  }
+
+  /** A requester's message as the machine knows it; undefined for what only a worker may say. */
+  private translate (message: LeaseControl): Message | undefined {
+    switch (message.type) {
+      case 'offer': return { type: 'offer', offer: judgeOffer(this.context.converters, this.context.components.offers, message) }
+      case 'orders': return { type: 'orders', orders: this.signed(message) }
+      case 'withdraw':
+      case 'cancel':
+      case 'ack': return message
+      default: return undefined
+    }
+  }
+
+  /** Throws (and ends the lease) unless all of them are for accepted offers and signed by the requester. */
+  private signed ({ orders, signature }: Orders): ServedOrder[] {
+    const leaves = orders.map(order => {
+      const offer = this.machine.offered(order.offer)
+      if (offer == null) throw new ProtocolError('unexpected', 'an order for an offer that was not accepted')
+      return orderLeaf(offer.digest, order)
+    })
+    if (!verifyOrders(this.requesterKey, leaves, signature)) throw new ProtocolError('unexpected', 'orders that are not signed by their requester')
+    return orders.map(servedOrder)
+  }
+
+  private step (event: WorkerEvent<ServedOrder, ServedResult, ServedOffer>): void {
+    for (const effect of this.machine.step(event, Date.now())) this.apply(effect)
+  }
+
+  private apply (effect: Effect): void {
+    switch (effect.type) {
+      case 'send': this.send(effect.generation, effect.message); break
+      case 'start': this.start(effect.generation, effect.offer, effect.pool, effect.orders); break
+      case 'abort': this.running.get(idOf(effect.generation, effect.attempt))?.controller.abort(); break
+      case 'close': this.channelOf(effect.generation)?.close(); break
+      case 'violation': this.channelOf(effect.generation)?.abort(effect.message); break
+      case 'stale': this.context.components.log.debug({ peer: this.context.peer.toString(), message: effect.message }, 'a message of an older lease'); break
+      case 'drained': this.drained.resolve(); break
+      case 'refuse-task': break // answered by `admit`
+    }
+  }
+
+  private channelOf (generation: Generation): LeaseChannel | undefined {
+    return this.channels.find(entry => compareGenerations(entry.generation, generation) === 0)?.channel
+  }
+
+  private send (generation: Generation, message: WorkerMessage<ServedResult>): void {
+    const channel = this.channelOf(generation)
+    if (channel == null) return
+    switch (message.type) {
+      case 'grant': {
+        const { slots } = message
+        channel.send({ type: 'grant', ...generation, processSlots: slots.process, inlineSlots: slots.inline, heartbeatMs: this.context.heartbeatMs ?? HEARTBEAT_MS, inlineBytes: INLINE_BYTES_MAX })
+        break
+      }
+      case 'slots': channel.send({ type: 'slots', processSlots: message.slots.process, inlineSlots: message.slots.inline, draining: message.draining }); break
+      case 'results': {
+        const leaves: Uint8Array[] = []
+        for (const result of message.results) if (result.leaf != null) leaves.push(result.leaf)
+        channel.send({ type: 'results', sequence: message.sequence, results: message.results, signature: signReceipts(this.context.signer, leaves) })
+        break
+      }
+      default: channel.send(message)
+    }
+  }
+
+  private start (generation: Generation, offer: ServedOffer, pool: 'process' | 'inline', orders: ServedOrder[]): void {
+    const { executor } = this.context.components
+    for (const order of orders) {
+      if (pool === 'process') {
+        const entry = this.enter(generation, order)
+        this.track(entry, runSmall(executor, offer, order, { signal: entry.controller.signal, onProgress: done => { entry.done = done } }))
+        continue
+      }
+      // a converter that answers at once can never be cancelled: it gets no signal, which is dear on the hot path
+      const entry = offer.synchronous ? undefined : this.enter(generation, order)
+      const result = runInline(executor, offer, order, entry?.controller.signal)
+      if (result instanceof Promise) {
+        this.track(entry ?? this.enter(generation, order), result)
+        continue
+      }
+      offer.synchronous = result.ok
+      if (entry != null) this.running.delete(idOf(generation, order))
+      this.finish(generation, result)
+    }
+  }
+
+  private enter (generation: Generation, { offer, block, attempt }: AttemptRef): Running {
+    const entry: Running = { generation, attempt: { offer, block, attempt }, controller: new AbortController(), done: 0 }
+    this.running.set(idOf(generation, entry.attempt), entry)
+    return entry
+  }
+
+  private track (entry: Running, result: Promise<ServedResult>): void {
+    const done = result.then(settled => {
+      this.running.delete(idOf(entry.generation, entry.attempt))
+      this.finish(entry.generation, settled)
+    })
+    this.work.add(done)
+    void done.finally(() => this.work.delete(done))
+  }
+
+  /** Gathers results until the end of the tick: one batch, one signature. */
+  private finish (generation: Generation, result: ServedResult): void {
+    if (this.finished != null && this.finished.generation === generation) {
+      this.finished.results.push(result)
+      return
+    }
+    this.flush()
+    this.finished = { generation, results: [result] }
+    queueMicrotask(() => { this.flush() })
+  }
+
+  private flush (): void {
+    const finished = this.finished
+    this.finished = undefined
+    if (finished != null) this.step({ type: 'finished', ...finished })
+  }
+
+  private load (): { active: number, progress: WireProgress[] } {
+    const progress: WireProgress[] = []
+    for (const { attempt, done } of this.running.values()) {
+      if (progress.length === PROGRESS_MAX) break
+      progress.push({ ...attempt, done: Math.max(0, Math.floor(done)) })
+    }
+    return { active: this.running.size, progress }
+  }
+}
+
+function servedOrder (order: WireOrder): ServedOrder {
+  return {
+    offer: order.offer,
+    block: order.block,
+    attempt: order.attempt,
+    size: order.size,
+    digest: order.digest,
+    slice: order.slice,
+    bytes: order.bytes,
+    weight: order.bytes.length,
+    large: false
+  }
+}

@@ -1,0 +1,380 @@
+/**
+ * The transfer module: messages and bulk bytes, both ways, on one libp2p stream, with bounded memory on both sides.
+ *
+ * libp2p's own helpers give a reader no back-pressure, so the receiver grants credits: at most `creditBytes` are on the way
+ * or waiting for its sink. The sender keeps at most the write cap (4 MiB, less on slow lines) queued. A flow ends with
+ * a marker that carries its sha2-256 and length; a stream that ends without it (a killed peer's does, without an error) failed.
+ *
+ * @example
+ * ```ts
+ * const transfer = new Transfer(stream, { connection })      // before the first await: nothing is missed
+ * transfer.sendMessage(order)
+ * await transfer.send(createReadStream(path), { signal })    // one flow per direction
+ * const { digest, total } = await transfer.receive(sink, { limit, signal })
+ * ```
+ */
+import { createHash } from 'node:crypto'
+import type { Connection, Stream } from '@libp2p/interface'
+import { Uint8ArrayList } from 'uint8arraylist'
+import { bulkBudget, type BulkBudget } from './bulk-budget.ts'
+import { CHUNK_BYTES, CREDIT_BYTES, STALL_MS } from './constants.ts'
+import { ProtocolError, TransferError, type TransferErrorCode } from './errors.ts'
+import { creditFrame, DATA_FRAME, endFrame, header, MESSAGE_FRAME, TransferParser } from './transfer-parser.ts'
+
+/** Messages that may wait to be read: a task stream never has more than two under way. */
+const MESSAGES_MAX = 8
+
+/** Takes bytes; `write` resolves when they may be reused and more may come. */
+export interface ByteSink {
+  write: (chunk: Uint8Array) => Promise<void>
+  /** Takes several pieces at once, where that is cheaper. */
+  writev?: (chunks: Uint8Array[]) => Promise<void>
+}
+
+export interface TransferInit {
+  /** Lets several streams of a connection share its write cap. */
+  connection?: Connection
+  /** @default CREDIT_BYTES */
+  creditBytes?: number
+  /** @default STALL_MS */
+  stallMs?: number
+  /** Any byte arrived: a sign of life. */
+  onBytes?: () => void
+}
+
+export interface SendOptions {
+  signal?: AbortSignal
+  /** Sees every byte sent, in order. */
+  tap?: (chunk: Uint8Array) => void
+}
+
+export interface ReceiveOptions {
+  /** Bytes the flow may have; more is `too-long`. */
+  limit: number
+  signal?: AbortSignal
+  /** false: the sink hashes by itself and the caller compares with the digest returned. @default true */
+  verify?: boolean
+  tap?: (chunk: Uint8Array) => void
+}
+
+export interface Flow {
+  /** sha2-256 as in the end marker. */
+  digest: Uint8Array
+  total: number
+}
+
+export class Transfer {
+  private readonly stream: Stream
+  private readonly budget: BulkBudget
+  private readonly creditBytes: number
+  private readonly stallMs: number
+
+  private readonly messages: Uint8Array[] = []
+  private pieces: Uint8Array[] = []
+  private waiting = 0
+  private received = 0
+  private granted = 0
+  private end: Flow | undefined
+  private credit = 0
+  private failure: TransferError | undefined
+  private readonly controller = new AbortController()
+  private wakeReader: (() => void) | undefined
+  private wakeMessage: (() => void) | undefined
+  private wakeWriter: (() => void) | undefined
+  /** Monotonic milliseconds at which a byte last moved in each direction. */
+  private readAt = 0
+  private writtenAt = 0
+  private maxWaiting = 0
+  private maxQueued = 0
+
+  /** Listens at once: nothing that arrives before the next `await` is missed. */
+  constructor (stream: Stream, init: TransferInit = {}) {
+    this.stream = stream
+    this.budget = bulkBudget(init.connection)
+    this.creditBytes = init.creditBytes ?? CREDIT_BYTES
+    this.stallMs = init.stallMs ?? STALL_MS
+    const parser = new TransferParser({
+      onMessage: bytes => { this.onMessage(bytes) },
+      onData: piece => { this.onData(piece) },
+      onEnd: (digest, total) => { this.onEnd(digest, total) },
+      onCredit: bytes => { this.onCredit(bytes) }
+    })
+    stream.addEventListener('message', event => {
+      if (this.failure != null) return
+      this.readAt = performance.now()
+      init.onBytes?.()
+      try {
+        if (event.data instanceof Uint8Array) parser.push(event.data)
+        else for (const chunk of event.data) parser.push(chunk)
+      } catch (error) {
+        this.abort(new TransferError('protocol', (error as Error).message, { cause: error }))
+      }
+      this.wakeReader?.()
+    })
+    stream.addEventListener('drain', () => { this.wakeWriter?.() })
+    stream.addEventListener('end', () => { this.ended() })
+    stream.addEventListener('close', event => {
+      this.fail(event.error == null ? earlyEnd() : new TransferError('reset', `the stream was reset: ${event.error.message}`, { cause: event.error }))
+    })
+    if (stream.readableEnded) queueMicrotask(() => { this.ended() })
+    else if (stream.status !== 'open') queueMicrotask(() => { this.fail(earlyEnd()) })
+  }
+
+  /** Most bytes that ever waited, for the sink and for the line. */
+  get bufferedMax (): { received: number, sent: number } {
+    return { received: this.maxWaiting, sent: this.maxQueued }
+  }
+
+  /** Why the stream is of no use any more; undefined while it is. */
+  get error (): TransferError | undefined {
+    return this.failure
+  }
+
+  /** Fires when the stream is of no use any more, with the TransferError as its reason. */
+  get signal (): AbortSignal {
+    return this.controller.signal
+  }
+
+  sendMessage (bytes: Uint8Array): void {
+    this.write(new Uint8ArrayList(header(MESSAGE_FRAME, bytes.length), bytes))
+  }
+
+  /** The next message. Rejects with a TransferError if none can come any more, or the signal fires. */
+  async readMessage (options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
+    for (;;) {
+      const message = this.messages.shift()
+      if (message != null) return message
+      if (this.failure != null) throw this.failure
+      await this.wait('wakeMessage', options.signal)
+    }
+  }
+
+  /**
+   * Sends one flow and its end marker. Rejects with a TransferError; on `aborted` and `local` the stream stays open, so
+   * that a message can still say why, otherwise it is reset.
+   */
+  async send (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: SendOptions = {}): Promise<Flow> {
+    const hash = createHash('sha256')
+    let total = 0
+    const release = this.budget.join()
+    try {
+      for await (const bytes of localErrors(source)) {
+        for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+          const chunk = bytes.length <= CHUNK_BYTES ? bytes : bytes.subarray(at, at + CHUNK_BYTES)
+          hash.update(chunk)
+          options.tap?.(chunk)
+          while (this.credit < chunk.length) await this.waitToWrite(options.signal)
+          this.credit -= chunk.length
+          total += chunk.length
+          this.write(new Uint8ArrayList(header(DATA_FRAME, chunk.length), chunk))
+          await this.drain(options.signal)
+        }
+      }
+      const digest = hash.digest()
+      this.write(endFrame(digest, total))
+      return { digest, total }
+    } finally {
+      release()
+    }
+  }
+
+  /**
+   * Takes one flow into the sink, returning credits as the sink takes the bytes. Rejects with a TransferError; on
+   * `aborted`, `local`, `too-long` and `wrong-digest` the stream stays open, so that a message can still say why.
+   */
+  async receive (sink: ByteSink, options: ReceiveOptions): Promise<Flow> {
+    const hash = options.verify === false ? undefined : createHash('sha256')
+    this.grant(this.creditBytes)
+    let unreturned = 0
+    let total = 0
+    for (;;) {
+      if (this.failure != null && this.end == null) throw this.failure
+      const pieces = this.takePieces()
+      if (pieces.length > 0) {
+        let size = 0
+        for (const piece of pieces) {
+          size += piece.length
+          hash?.update(piece)
+          options.tap?.(piece)
+        }
+        total += size
+        if (total > options.limit) throw new TransferError('too-long', `more than the ${options.limit} bytes there may be`)
+        await into(sink, pieces, size)
+        this.waiting -= size
+        unreturned += size
+        if (options.signal?.aborted === true) throw aborted(options.signal)
+        if (unreturned >= this.creditBytes / 4 && this.end == null && this.failure == null) {
+          this.grant(unreturned)
+          unreturned = 0
+        }
+        continue
+      }
+      if (this.end != null) break
+      await this.wait('wakeReader', options.signal, () => performance.now() - this.readAt > this.stallMs && this.granted > this.received)
+    }
+    const { digest } = this.end
+    if (this.end.total !== total) throw new TransferError('wrong-digest', `${total} bytes came, the end marker says ${this.end.total}`)
+    if (hash != null && Buffer.compare(hash.digest(), digest) !== 0) throw new TransferError('wrong-digest', 'the bytes do not have the digest of the end marker')
+    return { digest, total }
+  }
+
+  /** Closes our side once everything queued has left. Never rejects. */
+  async close (): Promise<void> {
+    try {
+      await this.stream.close({ signal: AbortSignal.timeout(this.stallMs) })
+    } catch (error) {
+      this.stream.abort(error as Error)
+    }
+  }
+
+  /** Resets the stream; whatever waits on it rejects with `error`. */
+  abort (error: TransferError): void {
+    this.fail(error)
+    this.stream.abort(error)
+  }
+
+  private onMessage (bytes: Uint8Array): void {
+    if (this.messages.length >= MESSAGES_MAX) throw new ProtocolError('unexpected', `more than ${MESSAGES_MAX} messages wait`)
+    this.messages.push(bytes)
+    this.wakeMessage?.()
+  }
+
+  private onData (piece: Uint8Array): void {
+    if (this.end != null) throw new ProtocolError('unexpected', 'data after the end marker')
+    this.received += piece.length
+    if (this.received > this.granted) throw new ProtocolError('too-large', `${this.received} bytes came, ${this.granted} were granted`)
+    this.pieces.push(piece)
+    this.waiting += piece.length
+    if (this.waiting > this.maxWaiting) this.maxWaiting = this.waiting
+  }
+
+  private onEnd (digest: Uint8Array, total: number): void {
+    if (this.end != null) throw new ProtocolError('unexpected', 'a second end marker')
+    this.end = { digest, total }
+  }
+
+  private onCredit (bytes: number): void {
+    this.credit += bytes
+    if (this.credit > Number.MAX_SAFE_INTEGER) throw new ProtocolError('too-large', 'more credit than can be counted')
+    this.writtenAt = performance.now()
+    this.wakeWriter?.()
+  }
+
+  private ended (): void {
+    // after a reset 'close' follows, and knows the error
+    if (this.stream.status !== 'reset' && this.stream.status !== 'aborted') this.fail(earlyEnd())
+  }
+
+  /** Up to a chunk's worth of what waits, so that one slow write never holds more. */
+  private takePieces (): Uint8Array[] {
+    let size = 0
+    for (let i = 0; i < this.pieces.length; i++) {
+      size += this.pieces[i]!.length
+      if (size >= CHUNK_BYTES && i + 1 < this.pieces.length) return this.pieces.splice(0, i + 1)
+    }
+    const pieces = this.pieces
+    this.pieces = []
+    return pieces
+  }
+
+  private grant (bytes: number): void {
+    this.granted += bytes
+    this.readAt = performance.now()
+    this.write(creditFrame(bytes))
+  }
+
+  private write (data: Uint8Array | Uint8ArrayList): void {
+    if (this.failure != null) throw this.failure
+    try {
+      this.stream.send(data)
+    } catch (error) {
+      const failure = this.failure ?? new TransferError('reset', `the stream cannot be written: ${(error as Error).message}`, { cause: error })
+      this.fail(failure)
+      throw failure
+    }
+    this.writtenAt = performance.now()
+    const queued = this.stream.writeBufferLength
+    if (queued > this.maxQueued) this.maxQueued = queued
+  }
+
+  /** Waits until what is queued is below the connection's cap. */
+  private async drain (signal: AbortSignal | undefined): Promise<void> {
+    let queued = this.stream.writeBufferLength
+    this.budget.drained(0, queued > 0)
+    while (queued > this.budget.cap()) {
+      // not stream.onDrain(): it resolves at once after its first use
+      await this.waitToWrite(signal)
+      const left = this.stream.writeBufferLength
+      this.budget.drained(queued - left, left > 0)
+      if (left < queued) this.writtenAt = performance.now()
+      queued = left
+    }
+  }
+
+  private async waitToWrite (signal: AbortSignal | undefined): Promise<void> {
+    if (this.failure != null) throw this.failure
+    const since = performance.now()
+    await this.wait('wakeWriter', signal, () => performance.now() - Math.max(since, this.writtenAt) > this.stallMs)
+    if (this.failure != null) throw this.failure
+  }
+
+  private async wait (which: 'wakeReader' | 'wakeMessage' | 'wakeWriter', signal: AbortSignal | undefined, stalled?: () => boolean): Promise<void> {
+    if (signal?.aborted === true) throw aborted(signal)
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this[which] = resolve
+    const onAbort = (): void => { reject(aborted(signal!)) }
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const timer = stalled == null
+      ? undefined
+      : setInterval(() => {
+        if (stalled()) this.abort(new TransferError('stalled', `nothing moved for ${this.stallMs} ms`))
+      }, Math.max(1, this.stallMs / 4))
+    try {
+      await promise
+    } finally {
+      this[which] = undefined
+      clearInterval(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  private fail (error: TransferError): void {
+    if (this.failure != null) return
+    this.failure = error
+    this.controller.abort(error)
+    this.wakeReader?.()
+    this.wakeMessage?.()
+    this.wakeWriter?.()
+  }
+}
+
+/** Errors of our own source are told apart from those of the line. */
+async function * localErrors (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield * source
+  } catch (error) {
+    throw local('the source failed', error)
+  }
+}
+
+async function into (sink: ByteSink, pieces: Uint8Array[], size: number): Promise<void> {
+  try {
+    if (pieces.length === 1) await sink.write(pieces[0]!)
+    else if (sink.writev != null) await sink.writev(pieces)
+    else await sink.write(Buffer.concat(pieces, size))
+  } catch (error) {
+    throw local('the sink failed', error)
+  }
+}
+
+function local (what: string, error: unknown): TransferError {
+  return error instanceof TransferError ? error : new TransferError('local', `${what}: ${(error as Error).message}`, { cause: error })
+}
+
+const earlyEnd = (): TransferError => new TransferError('early-end', 'the stream ended without its end marker')
+
+function aborted (signal: AbortSignal): TransferError {
+  return new TransferError('aborted', 'given up here', { cause: signal.reason })
+}
+
+export type { TransferErrorCode }

@@ -1,0 +1,106 @@
+import type { JobEvent, JobReport, JobRequest } from '../../../daemon/coordinator/index.ts'
+import type { ConverterView, NodeApi, NodeStatus, NodeView } from '../../../daemon/gateway/index.ts'
+
+export const PEER = '12D3KooWJ4vY1dJ3uQkz3mQmYq9bXnZ7kqkV6yZ3dC6tXb3pVb7H'
+
+export function report (job: string, changes: Partial<JobReport> = {}): JobReport {
+  return {
+    job,
+    state: 'running',
+    seconds: 0,
+    cost: '0',
+    resumed: false,
+    inputs: [{ path: '/data/in.csv', mediaType: 'text/csv', bytes: 10 }],
+    outputs: [],
+    conversion: [],
+    blocks: { total: 4, done: 1, local: 0, remote: 1, memo: 0, redispatched: 0, hedged: 0, rejected: 0 },
+    check: { equivalence: 'content-exact', distance: 0, bound: 0, blocksChecked: 0, blocksUnmeasured: 0, whole: false },
+    workers: [],
+    timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, roundTripMsP50: 0, roundTripMsP99: 0, resultsPerSecond: 0 },
+    created: 1,
+    ...changes
+  }
+}
+
+/** A node that remembers what it was asked; each answer can be set by a test. */
+export class FakeNode implements NodeApi {
+  state: NodeStatus['state'] = 'ready'
+  reason: string | undefined
+  submitted: JobRequest[] = []
+  filters: unknown[] = []
+  cancelled: string[] = []
+  shutdowns = 0
+  reports = new Map<string, JobReport>()
+  submitError: Error | undefined
+  failure: Error | undefined
+  listeners = new Set<(event: JobEvent) => void>()
+  endings = new Map<string, PromiseWithResolvers<JobReport>>()
+
+  status (): NodeStatus {
+    if (this.failure != null) throw this.failure
+    return {
+      version: '0.1.0', peerId: PEER, operator: 'did:key:z6Mk', network: 'testnet-unit', multiaddrs: [`/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`], api: 'http://127.0.0.1:1', state: this.state,
+      peers: 2, uptimeSeconds: 5, executor: { slots: 2, busy: 0, bwrap: false, rlimits: true }, load: { leases: 0, active: 0, jobs: 0 }, pid: 42, dataDir: '/data/weft'
+    }
+  }
+
+  notReady (): string | undefined {
+    return this.reason
+  }
+
+  async nodes (filter: unknown): Promise<{ nodes: NodeView[], cursor?: string }> {
+    this.filters.push(filter)
+    return { nodes: [], cursor: 'next' }
+  }
+
+  converters (): ConverterView[] {
+    return [{ id: 'table/csv-parquet', version: '1', from: 'text/csv', to: 'application/vnd.apache.parquet', equivalence: 'content-exact', deterministic: 'bytes', extensions: { from: ['csv'], to: ['parquet'] } }]
+  }
+
+  async submit (request: JobRequest): Promise<JobReport> {
+    this.submitted.push(request)
+    if (this.submitError != null) throw this.submitError
+    const id = `job${this.submitted.length}`
+    const made = report(id, { created: this.submitted.length })
+    this.reports.set(id, made)
+    return made
+  }
+
+  jobs (): JobReport[] {
+    return [...this.reports.values()]
+  }
+
+  job (id: string): JobReport | undefined {
+    return this.reports.get(id)
+  }
+
+  async wait (id: string, { signal }: { signal: AbortSignal }): Promise<JobReport | undefined> {
+    const ending = Promise.withResolvers<JobReport>()
+    this.endings.set(id, ending)
+    signal.addEventListener('abort', () => { ending.reject(signal.reason as Error) })
+    return await ending.promise
+  }
+
+  async cancel (id: string): Promise<JobReport | undefined> {
+    this.cancelled.push(id)
+    const before = this.reports.get(id)
+    return before == null ? undefined : { ...before, state: 'cancelled' }
+  }
+
+  subscribe (listener: (event: JobEvent) => void): () => void {
+    this.listeners.add(listener)
+    return () => { this.listeners.delete(listener) }
+  }
+
+  emit (event: JobEvent): void {
+    for (const listener of this.listeners) listener(event)
+  }
+
+  async metrics (): Promise<string> {
+    return 'weft_jobs_total 1\n'
+  }
+
+  shutdown (): void {
+    this.shutdowns++
+  }
+}
