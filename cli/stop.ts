@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { resolvePaths } from '../daemon/config/paths.ts'
-import { connect, isRunning } from './lib/client.ts'
+import { connect } from './lib/client.ts'
 import { STOP_LOOK_MS, STOP_WAIT_MS } from './lib/constants.ts'
 import { Failure } from './lib/failure.ts'
+import { isRunning } from './lib/process.ts'
 import { printJson, tell } from './lib/terminal.ts'
 import { formatSeconds } from './lib/units.ts'
 

@@ -6,6 +6,7 @@ import type { ConverterView, NodeStatus, NodeView } from '../../daemon/gateway/i
 import { POLL_MS, REQUEST_MS } from './constants.ts'
 import { readEvents } from './event-reader.ts'
 import { Failure } from './failure.ts'
+import { isRunning } from './process.ts'
 
 const ENDED = ['done', 'failed', 'cancelled']
 
@@ -135,16 +136,6 @@ export async function connect (dataDir: string): Promise<Client> {
   const client = await findDaemon(dataDir)
   if (client == null) throw noDaemon(dataDir)
   return client
-}
-
-export function isRunning (pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid < 1) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 async function readTrimmed (path: string): Promise<string | undefined> {

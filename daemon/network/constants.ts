@@ -119,6 +119,9 @@ export const VALUE_RECORD_OLD_MS = 2 * 60 * 60 * SECOND
 export const BOOTSTRAP_RETRY_MIN_MS = 250
 export const BOOTSTRAP_RETRY_MAX_MS = 30 * SECOND
 
+/** Milliseconds a dial without an address waits for the first DHT peer, which may know one. */
+export const JOIN_TIMEOUT_MS = 3 * SECOND
+
 /** Bootstrap addresses in all: each keeps one dial loop. */
 export const BOOTSTRAP_ADDRESSES_MAX = 64
 

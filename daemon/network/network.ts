@@ -8,7 +8,7 @@ import type { TypedEventTarget } from 'main-event'
 import type { Log } from '../log.ts'
 import type { Identity } from '../trust/index.ts'
 import { Bootstrap } from './bootstrap.ts'
-import { AGENT_CHARS_MAX, BOOTSTRAP_ADDRESSES_MAX, NETWORK_NAME_CHARS_MAX, ROLES_MAX, ROLE_CHARS_MAX } from './constants.ts'
+import { AGENT_CHARS_MAX, BOOTSTRAP_ADDRESSES_MAX, JOIN_TIMEOUT_MS, NETWORK_NAME_CHARS_MAX, ROLES_MAX, ROLE_CHARS_MAX } from './constants.ts'
 import { NetworkConfigError } from './errors.ts'
 import { HelloService } from './hello.ts'
 import { createHost, settle, type Host } from './host.ts'
@@ -149,8 +149,15 @@ class WeftNetwork implements Network {
   async greet (peer: PeerId, { signal }: { signal: AbortSignal }): Promise<PeerGreeted> {
     const known = this.#hello.peer(peer)
     if (known != null) return known
+    // Without an address the DHT has to be asked, and a node that just started knows nobody there yet.
+    if (!await this.#hasAddress(peer)) await this.joined({ signal: AbortSignal.any([signal, AbortSignal.timeout(JOIN_TIMEOUT_MS)]) })
     const connection = await this.libp2p.dial(peer, { signal })
     return await settledOrAborted(this.#hello.greeted(connection), signal)
+  }
+
+  async #hasAddress (peer: PeerId): Promise<boolean> {
+    if (this.libp2p.getConnections(peer).length > 0) return true
+    return await this.libp2p.peerStore.has(peer) && (await this.libp2p.peerStore.get(peer)).addresses.length > 0
   }
 
   async requireGreeted (connection: Connection): Promise<void> {

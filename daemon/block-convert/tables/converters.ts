@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto'
 import { realpath, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CSV, DUCKDB_VERSION, NDJSON, PARQUET } from './constants.ts'
+import { copyWithOneLineEnd, needsOneLineEnd } from './csv-line-ends.ts'
 import { readSql, runCopy, selectSql, literal, targetSql } from './duckdb.ts'
 import { ConversionError } from '../errors.ts'
 import type { BlockResult, BlockSource, ConvertContext, Converter, MediaType, Parameters } from '../index.ts'
@@ -70,6 +71,11 @@ async function convertTable (input: BlockSource, params: TableParameters, contex
     await writeFile(path, input.bytes, { flag: 'wx' })
   }
   const { columns, source, target, rows } = params
+  if (source.format === 'csv' && await needsOneLineEnd(path, params)) {
+    const copy = join(folder, `${basename(output)}.lines`)
+    size = await copyWithOneLineEnd(path, copy, source.dialect.quote)
+    path = copy
+  }
   const from = readSql(path, size, columns, source, context.threads, rows)
   const sql = `COPY (SELECT ${selectSql(columns, target)} FROM ${from}) TO ${literal(output)} ${targetSql(target)}`
   const units = await runCopy(sql, output, columns, {

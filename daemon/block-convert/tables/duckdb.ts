@@ -145,7 +145,7 @@ export function readSql (path: string, size: number, columns: Column[], source: 
     case 'ndjson': {
       const types = columns.map(column => `${literal(column.name)}: ${literal(typeName(column))}`).join(', ')
       const names = columns.map((column, i) => `${identifier(column.name)} AS c${i}`).join(', ')
-      return `(SELECT ${names} FROM read_json(${literal(path)}, format = 'newline_delimited', columns = {${types}}, ` +
+      return `(SELECT ${names} FROM read_json(${literal(path)}, format = 'newline_delimited', records = 'true', columns = {${types}}, ` +
         `maximum_object_size = ${Math.min(RECORD_BYTES_MAX, Math.max(DEFAULT_OBJECT_BYTES, size))}))`
     }
     case 'parquet': {

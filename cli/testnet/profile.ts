@@ -1,0 +1,63 @@
+/** What the nodes of a test network are like: `{ "nodes": [{ "speed"?, "price"?, "converters"?, "cores"?, "faults"? }] }`. */
+import { readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import { usage } from '../lib/failure.ts'
+
+export interface NodeProfile {
+  /** 1 is this machine's speed, 0.5 half of it. */
+  speed?: number
+  /** 10^-6 of a credit per resource hour. */
+  price?: string
+  /** Only these converters; a `*` at the end matches any rest. */
+  converters?: string[]
+  /** Engine processes at once. */
+  cores?: number
+  faults?: string[]
+}
+
+const PLANTED = ['wrong', 'slow']
+const fault = z.string().refine(text => PLANTED.includes(text.split(':')[0] ?? ''), {
+  error: issue => `'${String(issue.input)}' is not a fault this version can plant: wrong (or wrong:0.1), slow (or slow:3)`
+})
+
+const profile = z.strictObject({
+  nodes: z.array(z.strictObject({
+    speed: z.number().gt(0).max(1, { error: 'expected at most 1: a node can be made slower than this machine, not faster' }).optional(),
+    price: z.union([z.string(), z.int().min(0).transform(String)]).optional(),
+    converters: z.array(z.string().min(1)).min(1).optional(),
+    cores: z.int().min(1).max(1024).optional(),
+    faults: z.array(fault).optional()
+  })).max(64)
+})
+
+/** Profiles by node; nodes beyond the file's are ordinary ones. */
+export async function readProfile (path: string): Promise<NodeProfile[]> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    throw usage(`--profile: cannot read ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`, { path })
+  }
+  let tree: unknown
+  try {
+    tree = JSON.parse(text)
+  } catch (error) {
+    throw usage(`--profile: ${path} is not valid JSON: ${(error as Error).message}`, { path })
+  }
+  const parsed = profile.safeParse(tree)
+  if (parsed.success) return parsed.data.nodes
+  const [issue] = parsed.error.issues
+  const key = (issue?.path ?? []).map((part, index) => typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`).join('')
+  throw usage(`--profile: ${path}: ${key === '' ? '' : `${key}: `}${(issue?.message ?? 'not a profile').replace(/^Invalid input: /, '')}`, { path, key })
+}
+
+/** The part of a node's configuration that makes it what its profile says. */
+export function configOf ({ speed, price, converters, cores, faults = [] }: NodeProfile): Record<string, unknown> & { faults: string[] } {
+  const slow = speed != null && speed < 1 && !faults.some(name => name.startsWith('slow')) ? [`slow:${Number((1 / speed).toFixed(3))}`] : []
+  return {
+    ...(price != null ? { prices: { perHour: price } } : {}),
+    ...(converters != null ? { converters: { only: converters } } : {}),
+    ...(cores != null ? { executor: { slots: cores } } : {}),
+    faults: [...faults, ...slow]
+  }
+}
