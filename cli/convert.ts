@@ -150,12 +150,13 @@ async function one (client: Client, conversion: Conversion, template: Omit<JobRe
       tell('weft: cancelling the job; press Ctrl-C again to quit at once')
       await client.cancel(submitted.job)
     })
-    report = await followJob(client, submitted.job, { json, name: basename(conversion.inputs[0] ?? '') }).finally(stopCancelling)
+    report = await followJob(client, submitted.job, { json, several, name: conversion.inputs[0] === '-' ? 'standard input' : basename(conversion.inputs[0] ?? '') }).finally(stopCancelling)
     if (report.state !== 'done') throw interrupt.signal.aborted ? new Failure('cancelled', 'interrupted; no output was written') : failureOf(report)
     if (conversion.output === '-') await pipeline(await client.output(submitted.job), process.stdout, { end: false })
-    if (conversion.output === '-') tell(summary(report, process.stderr))
+    const words = { ...(conversion.inputs[0] === '-' ? { from: 'standard input' } : {}), short: several }
+    if (conversion.output === '-') tell(summary(report, { ...words, to: 'standard output', stream: process.stderr }))
     else if (json) printJson(report)
-    else print(summary(report))
+    else print(summary(report, words))
     return EXIT.done
   } catch (error) {
     const failure = toFailure(error)

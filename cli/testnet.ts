@@ -56,7 +56,7 @@ async function runUp (options: UpOptions): Promise<void> {
     const network = await up({ dir, nodes, profiles, tell: text => { tell(`weft: ${text}`) }, signal: interrupt.signal, ...(options.seed != null ? { seed: options.seed } : {}) })
     try {
       if (options.json === true) printJson(network)
-      tell(screen(network))
+      tell(screen(network, dir))
       tell(`\n${styled('bold', `${nodes} daemons are up.`)} Ctrl-C ends them. From another terminal, for instance:\n  WEFT_HOME=${network.nodes[0]?.dataDir ?? ''} bin/weft status\n  scripts/testnet kill n${nodes - 1}${options.dir === '.testnet' ? '' : ` --dir ${options.dir}`}`)
       await watch(dir, interrupt.signal)
       tell('weft: ending every daemon')
@@ -86,8 +86,8 @@ async function status ({ dir, json = false }: Options): Promise<void> {
   const state = await requireState(resolve(dir))
   const nodes = state.nodes.map(node => ({ ...node, state: presentState(node) }))
   if (json) return printJson({ ...state, nodes })
-  print(screen({ ...state, nodes }))
-  if (!lives(state.supervisor)) {
+  print(screen({ ...state, nodes }, resolve(dir)))
+  if (state.supervisor != null && !lives(state.supervisor)) {
     tell(`weft: the command that ran this network is gone: clean up with 'weft testnet down --dir ${dir}'`)
     process.exitCode = EXIT.failed
   }
@@ -96,8 +96,7 @@ async function status ({ dir, json = false }: Options): Promise<void> {
 /** A daemon that is gone although no command ended it has crashed. */
 const presentState = (node: TestNode): string => lives(node) ? node.state : node.state === 'running' || node.state === 'paused' ? 'crashed' : node.state
 
-function screen (state: { network: string, nodes: Array<Omit<TestNode, 'state'> & { state: string }> }): string {
-  return `network ${styled('bold', state.network)}\n\n` + table(['NODE', 'STATE', 'PROCESS', 'PEER', 'ADDRESS', 'API', 'LOG'], state.nodes.map(node => [
-    node.name, node.state, String(node.pid), node.peerId, (node.multiaddrs[0] ?? '').replace(/\/p2p\/.*$/, ''), node.api, node.log
-  ]))
+function screen ({ network, nodes }: { network: string, nodes: Array<Omit<TestNode, 'state'> & { state: string }> }, dir: string): string {
+  return `network ${network}, logs in ${dir}/n*.log\n\n` +
+    table(['NODE', 'STATE', 'PROCESS', 'PEER', 'API'], nodes.map(node => [node.name, node.state, String(node.pid), node.peerId, node.api]))
 }

@@ -11,11 +11,13 @@ export interface FollowOptions {
   /** Gets every event, those of single blocks included; without it they are not even asked for. */
   event?: (event: JobEvent) => void
   name?: string
+  /** One of several jobs of a command. */
+  several?: boolean
 }
 
-export async function followJob (client: Client, job: string, { json = false, event: each, name }: FollowOptions = {}): Promise<JobReport> {
+export async function followJob (client: Client, job: string, { json = false, event: each, name, several = false }: FollowOptions = {}): Promise<JobReport> {
   const present = await client.job(job)
-  const progress = await createProgress(name ?? basename(present.inputs[0]?.path ?? job), { quiet: json })
+  const progress = await createProgress(name ?? basename(present.inputs[0]?.path ?? job), { quiet: json, several })
   const ended = new AbortController()
   const following = (async () => {
     for await (const event of client.events({ job, ...(each == null ? { types: 'state,plan,progress,worker' } : {}) }, ended.signal)) {

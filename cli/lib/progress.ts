@@ -15,10 +15,17 @@ export interface Progress {
 
 type Reading = Extract<JobEvent, { type: 'progress' }>
 
-/** `quiet` says nothing unless somebody looks (a terminal). */
-export async function createProgress (name: string, { quiet = false, stream = process.stderr }: { quiet?: boolean, stream?: NodeJS.WriteStream } = {}): Promise<Progress> {
-  if (stream.isTTY) return new Bar(name, (await import('cli-progress')).default.SingleBar, stream)
-  return new Lines(name, quiet, stream)
+export interface ProgressOptions {
+  /** Nothing at all unless somebody looks (a terminal). */
+  quiet?: boolean
+  /** One of many: how each is planned is of no interest. */
+  several?: boolean
+  stream?: NodeJS.WriteStream
+}
+
+export async function createProgress (name: string, { quiet = false, several = false, stream = process.stderr }: ProgressOptions = {}): Promise<Progress> {
+  if (stream.isTTY) return new Bar(name, (await import('cli-progress')).default.SingleBar, several, stream)
+  return new Lines(name, quiet, several, stream)
 }
 
 /** What a reading says in words; empty parts are left out. */
@@ -34,8 +41,8 @@ export function describe (reading: Reading, rate: Rate, now: number): string {
 }
 
 /** Events a person wants to hear of while it runs. */
-export function news (event: JobEvent): string | undefined {
-  if (event.type === 'plan') return event.message
+export function news (event: JobEvent, several: boolean): string | undefined {
+  if (event.type === 'plan') return several ? undefined : event.message
   if (event.type !== 'worker' || event.change === 'joined') return undefined
   const words = { lost: 'was lost; its blocks go to others', refused: 'does not take part', distrusted: 'gave a wrong result and is not used any more' }[event.change]
   return `worker ${shortPeer(event.peer)} ${words}${event.reason == null ? '' : ` (${event.reason})`}`
@@ -43,11 +50,13 @@ export function news (event: JobEvent): string | undefined {
 
 class Bar implements Progress {
   readonly #bar: SingleBar
+  readonly #several: boolean
   readonly #stream: NodeJS.WriteStream
   readonly #rate = new Rate()
 
-  constructor (name: string, SingleBarClass: typeof SingleBar, stream: NodeJS.WriteStream) {
+  constructor (name: string, SingleBarClass: typeof SingleBar, several: boolean, stream: NodeJS.WriteStream) {
     this.#stream = stream
+    this.#several = several
     this.#bar = new SingleBarClass({
       format: `${name} {bar} {percentage}%  {words}`,
       barCompleteChar: '█',
@@ -64,7 +73,7 @@ class Bar implements Progress {
   }
 
   event (event: JobEvent): void {
-    const said = news(event)
+    const said = news(event, this.#several)
     if (said != null) this.say(said)
     if (event.type === 'state' && event.state === 'merging') this.#bar.update({ words: 'merging and checking the whole' })
     if (event.type !== 'progress') return
@@ -87,24 +96,28 @@ class Bar implements Progress {
 class Lines implements Progress {
   readonly #name: string
   readonly #quiet: boolean
+  readonly #several: boolean
   readonly #stream: NodeJS.WriteStream
   readonly #rate = new Rate()
-  #last = Number.NEGATIVE_INFINITY
+  /** Nothing is said in the first second: most jobs are over by then. */
+  #last = performance.now()
 
-  constructor (name: string, quiet: boolean, stream: NodeJS.WriteStream) {
+  constructor (name: string, quiet: boolean, several: boolean, stream: NodeJS.WriteStream) {
     this.#name = name
     this.#quiet = quiet
+    this.#several = several
     this.#stream = stream
   }
 
   event (event: JobEvent): void {
-    const said = news(event)
+    const said = news(event, this.#several)
     if (said != null) this.say(said)
-    if (event.type === 'state' && (event.state === 'running' || event.state === 'merging')) this.say(event.state)
-    if (event.type !== 'progress') return
     const now = performance.now()
+    const due = now - this.#last >= PROGRESS_LINE_MS
+    if (event.type === 'state' && event.state === 'merging' && due) this.say('merging')
+    if (event.type !== 'progress') return
     this.#rate.add(now, event.bytesDone)
-    if (now - this.#last < PROGRESS_LINE_MS) return
+    if (!due) return
     this.#last = now
     this.say(describe(event, this.#rate, now))
   }

@@ -40,6 +40,7 @@ export function formatBytes (bytes: number): string {
 }
 
 export function formatSeconds (seconds: number): string {
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`
   if (seconds < 99.5) return `${Math.round(seconds)} s`
   if (seconds < 5400) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`

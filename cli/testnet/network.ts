@@ -56,10 +56,10 @@ export async function up ({ dir, nodes: count, seed = randomBytes(4).toString('h
 /** Ends every daemon. The command in the foreground does it if it is there. */
 export async function down (dir: string): Promise<void> {
   const state = await requireState(dir)
-  const { pid, started } = state.supervisor
-  if (pid !== process.pid && startTimeOf(pid) === started) {
-    process.kill(pid, 'SIGTERM')
-    if (await gone(pid, started, STOP_NODE_MS)) return
+  const { supervisor } = state
+  if (supervisor != null && supervisor.pid !== process.pid && lives(supervisor)) {
+    process.kill(supervisor.pid, 'SIGTERM')
+    if (await gone(supervisor.pid, supervisor.started, STOP_NODE_MS)) return
   }
   await takeDown(dir)
 }
@@ -70,6 +70,12 @@ export async function takeDown (dir: string): Promise<void> {
   if (state == null) return
   await end(state.nodes)
   await removeState(dir)
+}
+
+/** Leaves the network running when this process ends; `down` ends it. */
+export async function leaveRunning (dir: string): Promise<void> {
+  const { supervisor: _, ...state } = await requireState(dir)
+  await writeState(dir, state)
 }
 
 /** SIGKILL for the daemon and its engines: it can do nothing about it. */
@@ -159,7 +165,8 @@ async function allSeen (nodes: TestNode[], signal: AbortSignal): Promise<void> {
 async function clean (dir: string, tell: (text: string) => void): Promise<void> {
   const state = await readState(dir)
   if (state != null) {
-    if (lives(state.supervisor)) throw new Failure('testnet-runs', `a test network runs in ${dir} already (process ${state.supervisor.pid}): end it with 'weft testnet down --dir ${dir}', or use another folder`, { dir })
+    const { supervisor } = state
+    if (supervisor == null ? state.nodes.some(lives) : lives(supervisor)) throw new Failure('testnet-runs', `a test network runs in ${dir} already${supervisor == null ? '' : ` (process ${supervisor.pid})`}: end it with 'weft testnet down --dir ${dir}', or use another folder`, { dir })
     const left = state.nodes.filter(lives)
     if (left.length > 0) tell(`ending ${left.length} daemons that an earlier run left`)
     await end(left)

@@ -25,8 +25,8 @@ export interface TestnetState {
   network: string
   seed: string
   nodes: TestNode[]
-  /** The process in the foreground that takes the network down when it ends. */
-  supervisor: { pid: number, started: string }
+  /** The process in the foreground that takes the network down when it ends; none for one that was left running. */
+  supervisor?: { pid: number, started: string }
 }
 
 const fileOf = (dir: string): string => join(dir, 'testnet.json')

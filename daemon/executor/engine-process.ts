@@ -79,7 +79,7 @@ export class EngineProcess {
     // A write to a process that just died (EPIPE, ECONNRESET); its end is told by 'close'.
     this.#channel.on('error', () => {})
     for (const output of [this.#child.stdout, this.#child.stderr]) {
-      output?.on('data', (chunk: Buffer) => { this.#lastWords = (this.#lastWords + chunk.toString('latin1')).slice(-LAST_WORDS_BYTES) })
+      output?.on('data', (chunk: Buffer) => { this.#lastWords = (this.#lastWords + chunk.toString()).slice(-LAST_WORDS_BYTES) })
     }
     this.#child.on('error', error => { this.#lastWords += `\nerror: ${error.message}` })
     this.closed = new Promise(resolve => {
@@ -126,6 +126,8 @@ export class EngineProcess {
   /** Runs a task. Never rejects. After an end that is not an answer the process is gone; see `alive`. */
   async run (task: Task, options: TaskOptions): Promise<TaskEnd> {
     const frame = encodeFrame({ ...task, type: 'task', id: ++this.tasks })
+    // What it said over an earlier task must not explain the end of this one.
+    this.#lastWords = ''
     return await new Promise(resolve => {
       const now = performance.now()
       const cpuBefore = this.#child.pid == null ? 0 : usageOfTree(this.#child.pid).cpuMs

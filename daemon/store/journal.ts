@@ -14,6 +14,11 @@ export function openJournal (db: Level<string, Uint8Array>, name: string): Journ
   return new LevelJournal(db, name)
 }
 
+const settle = (resolve: () => void, reject: (error: Error) => void): Done => error => {
+  if (error == null) resolve()
+  else reject(error)
+}
+
 class LevelJournal implements Journal {
   readonly #db: Level<string, Uint8Array>
   /** Keys carry the prefix themselves: a sub-level object would re-encode each one on the hot path. */
@@ -36,7 +41,7 @@ class LevelJournal implements Journal {
 
   append (key: Uint8Array | string, value: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#enqueue({ type: 'put', key: this.#key(key), value: Uint8Array.prototype.slice.call(value) }, error => { error == null ? resolve() : reject(error) })
+      this.#enqueue({ type: 'put', key: this.#key(key), value: Uint8Array.prototype.slice.call(value) }, settle(resolve, reject))
     })
   }
 
@@ -46,7 +51,7 @@ class LevelJournal implements Journal {
 
   remove (key: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#enqueue({ type: 'del', key: this.#key(key) }, error => { error == null ? resolve() : reject(error) })
+      this.#enqueue({ type: 'del', key: this.#key(key) }, settle(resolve, reject))
     })
   }
 

@@ -159,7 +159,9 @@ export class FrameStream<M extends { type: string }> {
     this.prefix = this.writer.end(mark, prefix)
     if (this.scheduled) return
     this.scheduled = true
-    queueMicrotask(() => { this.flush() })
+    // after every microtask of this tick, those queued by microtasks too: an acknowledgement and the orders that the job
+    // gives in answer to the results leave together
+    queueMicrotask(() => { process.nextTick(() => { this.flush() }) })
   }
 
   private flush (): void {

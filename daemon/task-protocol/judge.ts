@@ -8,11 +8,16 @@ import type { WireOffer } from './messages.ts'
 import { offerDigest } from './receipts.ts'
 import type { ServedConverters, ServedOffer } from './server-types.ts'
 
-/** Policy on peers and load is the lease's matter; an offer is judged by what it asks for. */
-export function judgeOffer (converters: ServedConverters, offers: ((converter: string) => boolean) | undefined, offer: WireOffer): ServedOffer {
+/** 10^-6 of a unit: an unsigned decimal, far longer than any money. */
+const PRICE = /^\d{1,40}$/
+
+/** Load and the peer itself are the lease's matter; an offer is judged by what it asks for and what it pays. */
+export function judgeOffer (converters: ServedConverters, policy: ((offer: WireOffer) => Refusal | undefined) | undefined, offer: WireOffer): ServedOffer {
   const judged = (verdict: OfferVerdict, values: Parameters = {}): ServedOffer => ({ ...offer, digest: offerDigest(offer), values, verdict, synchronous: false })
   const refused = (reason: Refusal['reason'], message: string): ServedOffer => judged({ ok: false, reason, message, retryAfterMs: 0 })
-  if (offers?.(offer.converter) === false) return refused('policy', `this node does not run '${offer.converter}'`)
+  if (!PRICE.test(offer.price)) return refused('protocol', 'the price is not a decimal')
+  const own = policy?.(offer)
+  if (own != null) return judged({ ok: false, ...own })
   const converter = converters.find(offer.converter, offer.version)
   if (converter == null) return refused('unsupported', `no converter '${offer.converter}' of version ${offer.version} here`)
   let parameters: unknown

@@ -308,7 +308,7 @@ export class LeaseClient implements WorkerLease {
     clearTimeout(this.idle)
     for (const controller of this.tasks.values()) controller.abort()
     for (const effect of this.machine.step({ type: 'lost', generation: this.context.generation, reason }, performance.now())) this.apply(effect)
-    for (const offer of [...this.jobs.keys()]) this.lose(offer, reason)
+    for (const offer of this.jobs.keys()) this.lose(offer, reason)
     this.context.onEnd()
   }
 }

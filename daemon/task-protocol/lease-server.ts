@@ -9,7 +9,7 @@ import { LeaseChannel, type LeaseControl } from './lease-channel.ts'
 import { compareGenerations, type AttemptRef, type Generation, type Refusal, type RequesterMessage, type Slots, type WorkerMessage } from './lease-model.ts'
 import { createLeaseWorker, type LeaseWorkerMachine } from './lease-worker.ts'
 import type { WorkerEffect, WorkerEvent } from './lease-worker-events.ts'
-import type { Orders, WireOrder, WireProgress } from './messages.ts'
+import type { OfferMessage, Orders, WireOrder, WireProgress } from './messages.ts'
 import { orderLeaf, signReceipts, verifyOrders } from './receipts.ts'
 import type { ServedConverters, ServedOffer, ServedOrder, ServedResult, TaskServerComponents } from './server-types.ts'
 
@@ -108,7 +108,6 @@ export class LeaseServer {
 
   /** Decides on the order of a task stream. */
   admit (generation: Generation, offer: ServedOffer['digest'], order: WireOrder, signature: Uint8Array): Admission {
-    const refuse = (message: string): Admission => ({ ok: false, refusal: { reason: 'protocol', message, retryAfterMs: 0 } })
     if (!verifyOrders(this.requesterKey, [orderLeaf(offer, order)], signature)) return refuse('the order is not signed by its requester')
     const { offer: number, block, attempt } = order
     const effects = this.machine.step({ type: 'task-order', generation, order: { ...order, weight: 0, large: true } }, Date.now())
@@ -148,7 +147,8 @@ export class LeaseServer {
 
   /** Ends the lease; resolves when nothing runs any more. */
   async stop (): Promise<void> {
-    for (const { channel, generation } of [...this.channels]) {
+    // closing a channel takes it out of the list
+    for (const { channel, generation } of this.channels.slice()) {
       channel.close()
       this.step({ type: 'lost', generation })
     }
@@ -184,13 +184,18 @@ export class LeaseServer {
   /** A requester's message as the machine knows it; undefined for what only a worker may say. */
   private translate (message: LeaseControl): Message | undefined {
     switch (message.type) {
-      case 'offer': return { type: 'offer', offer: judgeOffer(this.context.converters, this.context.components.offers, message) }
+      case 'offer': return { type: 'offer', offer: this.judge(message) }
       case 'orders': return { type: 'orders', orders: this.signed(message) }
       case 'withdraw':
       case 'cancel':
       case 'ack': return message
       default: return undefined
     }
+  }
+
+  private judge (message: OfferMessage): ServedOffer {
+    const policy = this.context.components.policy
+    return judgeOffer(this.context.converters, offer => policy?.offer?.(this.context.peer, offer), message)
   }
 
   /** Throws (and ends the lease) unless all of them are for accepted offers and signed by the requester. */
@@ -306,6 +311,10 @@ export class LeaseServer {
     }
     return { active: this.running.size, progress }
   }
+}
+
+function refuse (message: string): Admission {
+  return { ok: false, refusal: { reason: 'protocol', message, retryAfterMs: 0 } }
 }
 
 function servedOrder (order: WireOrder): ServedOrder {

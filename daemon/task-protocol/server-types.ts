@@ -6,7 +6,7 @@ import type { LoopDelay } from '../health/index.ts'
 import type { Log } from '../log.ts'
 import type { Network } from '../network/index.ts'
 import type { Identity } from '../trust/index.ts'
-import type { OrderRef, ResultRef } from './lease-model.ts'
+import type { OrderRef, Refusal, ResultRef } from './lease-model.ts'
 import type { OfferVerdict } from './lease-worker-events.ts'
 import type { WireOffer, WireOrder, WireResult } from './messages.ts'
 
@@ -15,6 +15,13 @@ export interface ServedConverter {
   runs: 'process' | 'inline'
   /** Throws for parameters it does not accept; returns them with defaults filled in. */
   validate: (parameters: Parameters) => Parameters
+}
+
+/** The node's own rules on whom it works for, on what and for how much. Return a refusal to refuse. */
+export interface ServerPolicy {
+  lease?: (peer: PeerId) => Refusal | undefined
+  /** `price` is a decimal. */
+  offer?: (peer: PeerId, offer: WireOffer) => Refusal | undefined
 }
 
 export interface ServedConverters {
@@ -30,10 +37,8 @@ export interface TaskServerComponents {
   identity: Pick<Identity, 'peerId' | 'nodeKey'>
   loopDelay: Pick<LoopDelay, 'worst'>
   log: Log
-  /** The node's own rule on whom it works for: why not, or undefined to accept. @default everyone who passed hello */
-  policy?: (peer: PeerId) => string | undefined
-  /** Converters this node is willing to run. @default all */
-  offers?: (converter: string) => boolean
+  /** @default everyone who passed hello, every offer */
+  policy?: ServerPolicy
 }
 
 export interface TaskServerInit {

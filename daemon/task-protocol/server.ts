@@ -116,8 +116,8 @@ class ExecutingTaskServer implements TaskServer {
   }
 
   private refuseLease (connection: Connection): Refusal | undefined {
-    const own = this.components.policy?.(connection.remotePeer)
-    if (own != null) return { reason: 'policy', message: own, retryAfterMs: 0 }
+    const own = this.components.policy?.lease?.(connection.remotePeer)
+    if (own != null) return own
     if (this.draining) return { reason: 'draining', message: 'this node takes no new work', retryAfterMs: RETRY_AFTER_MS }
     const most = this.init.maxLeases ?? LEASES_MAX
     const known = this.requesters.get(connection.remotePeer.toString())

@@ -60,7 +60,8 @@ export class Network {
 
   open (requester: Peer, worker: Peer, generation: Generation): Stream {
     const pipe = (): Pipe => ({ messages: [], lastAt: 0, pumping: false, cut: false })
-    const stream = new Stream(requester, worker, generation, [pipe(), pipe()])
+    // The lives of this moment: a node that crashed and came back knows nothing of its old streams.
+    const stream = new Stream({ name: requester.name, life: requester.life }, { name: worker.name, life: worker.life }, generation, [pipe(), pipe()])
     this.streams.add(stream)
     return stream
   }

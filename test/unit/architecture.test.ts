@@ -18,13 +18,14 @@ const MAY_USE: Record<string, string[]> = {
   'task-protocol': ['block-convert', 'executor', 'health', 'network', 'store', 'trust', 'log'],
   coordinator: ['block-convert', 'dht-registry', 'executor', 'health', 'store', 'task-protocol', 'trust', 'log'],
   gateway: ['coordinator', 'log'],
-  node: ['log', 'config', 'store', 'block-convert', 'health', 'executor', 'trust', 'network', 'dht-registry', 'task-protocol', 'coordinator', 'gateway']
+  'node-api': ['block-convert', 'coordinator', 'dht-registry', 'executor', 'gateway', 'network', 'task-protocol', 'trust'],
+  node: ['node-api', 'log', 'config', 'store', 'block-convert', 'health', 'executor', 'trust', 'network', 'dht-registry', 'task-protocol', 'coordinator', 'gateway']
 }
 
 /** Longest file without a stated reason, in lines. */
 const LINES_MAX = 400
 
-interface Import { from: string, to: string, typeOnly: boolean }
+interface Import { from: string, to: string, typeOnly: boolean, lazy: boolean }
 
 function moduleOf (path: string): string | undefined {
   const parts = path.split('/')
@@ -39,7 +40,7 @@ function importsOf (file: string): Import[] {
   const found: Import[] = []
   for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'"`;]*?\s+from\s+)?'(\.[^']+)'|import\('(\.[^']+)'\)/gm)) {
     const target = match[2] ?? match[3] ?? ''
-    found.push({ from: file, to: normalize(join(dirname(file), target)), typeOnly: match[1] != null })
+    found.push({ from: file, to: normalize(join(dirname(file), target)), typeOnly: match[1] != null, lazy: match[3] != null })
   }
   return found
 }
@@ -74,7 +75,7 @@ describe('architecture', () => {
 
   it('has no cycle of files at run time', () => {
     const edges = new Map<string, string[]>()
-    for (const { from, to, typeOnly } of imports) if (!typeOnly) edges.set(from, [...edges.get(from) ?? [], to])
+    for (const { from, to, typeOnly, lazy } of imports) if (!typeOnly && !lazy) edges.set(from, [...edges.get(from) ?? [], to])
     const done = new Set<string>()
     const visit = (file: string, path: string[]): void => {
       assert.ok(!path.includes(file), `cycle: ${[...path.slice(path.indexOf(file)), file].join(' -> ')}`)
@@ -85,10 +86,11 @@ describe('architecture', () => {
     for (const file of edges.keys()) visit(file, [])
   })
 
-  it('names concrete classes only in node.ts: nobody else imports past another module\'s index', () => {
+  it('lets a module of the daemon see only another one\'s index', () => {
     const wrong = imports.flatMap(({ from, to }) => {
       const [user, used] = [moduleOf(from), moduleOf(to)]
-      if (user === used || used == null || used === 'log' || used === 'node' || to.endsWith('/index.ts')) return []
+      // The command line may take a leaf file alone: it must start within a tenth of a second.
+      if (user == null || user === used || used == null || used === 'log' || used === 'node-api' || to.endsWith('/index.ts')) return []
       return [`${relative('.', from)} imports ${to}`]
     })
     assert.deepEqual(wrong, [])

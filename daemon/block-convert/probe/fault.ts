@@ -2,7 +2,7 @@
  * A converter that goes wrong on demand, in every way an engine can. Only for tests: it is listed when the environment
  * variable WEFT_TEST_CONVERTERS is 1.
  */
-import { open, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { ConversionError } from '../errors.ts'
 import type { BlockSource, ConvertContext, Converter } from '../index.ts'
@@ -145,7 +145,10 @@ async function lookAround (file: string | undefined): Promise<Surroundings> {
   const read = file == null || port != null ? 'not tried' : await outcome(readFile(file), 'read')
   const writable: string[] = []
   for (const folder of ['/', '/tmp', '/dev/shm', '/usr', import.meta.dirname, process.cwd()]) {
-    if (await outcome(writeFile(`${folder}/weft-probe`, 'x'), 'written') === 'written') writable.push(folder)
+    const path = `${folder}/weft-probe-${process.pid}`
+    if (await outcome(writeFile(path, 'x', { flag: 'wx' }), 'written') !== 'written') continue
+    writable.push(folder)
+    await rm(path)
   }
   return {
     network,

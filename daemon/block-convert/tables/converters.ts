@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto'
 import { realpath, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CSV, DUCKDB_VERSION, NDJSON, PARQUET } from './constants.ts'
-import { copyWithOneLineEnd, needsOneLineEnd } from './csv-line-ends.ts'
+import { copyWithOneLineEnd } from './csv-line-ends.ts'
 import { readSql, runCopy, selectSql, literal, targetSql } from './duckdb.ts'
 import { ConversionError } from '../errors.ts'
 import type { BlockResult, BlockSource, ConvertContext, Converter, MediaType, Parameters } from '../index.ts'
@@ -47,6 +47,7 @@ function validate (params: Parameters, from: MediaType, to: MediaType): TablePar
   if (result.source.format !== NAMES[from]) throw new ConversionError('bad-parameters', `parameter 'source.format' must be ${NAMES[from]}`, { key: 'source.format' })
   if (result.target.format !== NAMES[to]) throw new ConversionError('bad-parameters', `parameter 'target.format' must be ${NAMES[to]}`, { key: 'target.format' })
   if (result.rows != null && result.source.format !== 'parquet') throw new ConversionError('bad-parameters', 'parameter \'rows\' is for Parquet blocks only', { key: 'rows' })
+  if (result.lineEnds != null && result.source.format !== 'csv') throw new ConversionError('bad-parameters', 'parameter \'lineEnds\' is for CSV blocks only', { key: 'lineEnds' })
   return result
 }
 
@@ -70,10 +71,10 @@ async function convertTable (input: BlockSource, params: TableParameters, contex
     size = input.bytes.length
     await writeFile(path, input.bytes, { flag: 'wx' })
   }
-  const { columns, source, target, rows } = params
-  if (source.format === 'csv' && await needsOneLineEnd(path, params)) {
+  const { columns, source, target, rows, lineEnds } = params
+  if (source.format === 'csv' && lineEnds === 'mixed') {
     const copy = join(folder, `${basename(output)}.lines`)
-    size = await copyWithOneLineEnd(path, copy, source.dialect.quote)
+    size = await copyWithOneLineEnd(path, copy, source.dialect)
     path = copy
   }
   const from = readSql(path, size, columns, source, context.threads, rows)

@@ -60,6 +60,8 @@ export class CsvScanner {
   records = 0
   /** 1-based line of the next record. */
   line: number
+  /** Line ends were seen that the engine would misread (csv-line-ends.ts). For the caller to reset. */
+  mixedEnds = false
 
   readonly #columns: Column[]
   readonly #path: string
@@ -118,6 +120,7 @@ export class CsvScanner {
         if (byte === CR) {
           if (i + 1 >= end && !last) break
           if (bytes[i + 1] === LF && i + 1 < end) i++
+          else this.mixedEnds = true
         }
         i++
         line++
@@ -189,6 +192,7 @@ export class CsvScanner {
         }
         if (good && byte === CR && bytes[i + 1] === LF && i + 1 < end && column + 1 === columns) {
           i += 2
+          if (columns === 1) this.mixedEnds = true
           break
         }
         // Anything but the common form: a quote, \r, a ragged record, the end of the data, a value to look at again.
@@ -207,7 +211,11 @@ export class CsvScanner {
           if (column + 1 < columns) continue
           this.#ragged(bytes, start, end, line)
         }
-        if (byte === CR && i < end && bytes[i] === LF) i++
+        if (byte === CR) {
+          const pair = i < end && bytes[i] === LF
+          if (pair) i++
+          if (!pair || columns === 1) this.mixedEnds = true
+        }
         if (column + 1 < columns) this.#ragged(bytes, start, end, line)
         break
       }

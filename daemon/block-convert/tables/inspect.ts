@@ -18,7 +18,14 @@ export async function inspectTable (result: BlockSource, recipe: BlockRecipe, pa
   return found
 }
 
+/** The check without a count to compare with. */
 export function inspectForm (source: BlockSource, params: TableParameters): { units: number } {
   const { target } = params
-  return target.format === 'parquet' ? inspectParquet(source, params, target) : inspectText(source, params, target)
+  try {
+    return target.format === 'parquet' ? inspectParquet(source, params, target) : inspectText(source, params, target)
+  } catch (error) {
+    // what we cannot represent is nothing that a converter of ours may give
+    if (error instanceof ConversionError && error.code === 'unsupported') throw new ConversionError('bad-input', error.message, error.details)
+    throw error
+  }
 }

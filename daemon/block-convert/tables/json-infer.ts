@@ -5,6 +5,7 @@
  */
 import { ConversionError } from '../errors.ts'
 import type { Input } from '../index.ts'
+import { canonicalNumber } from './json-text.ts'
 import type { Sample } from './sample.ts'
 import type { Column } from './schema.ts'
 import type { TableSettings } from './settings.ts'
@@ -89,15 +90,15 @@ function typeOf (value: unknown): string | undefined {
 export function numberType (lexeme: string): string {
   if (/^-?\d+$/.test(lexeme)) {
     if (BigInt.asIntN(64, BigInt(lexeme)) === BigInt(lexeme)) return 'BIGINT'
-    return isExactDouble(lexeme) ? 'DOUBLE' : 'JSON'
+    return keepsInteger(lexeme) ? 'DOUBLE' : 'JSON'
   }
   return Number.isFinite(Number(lexeme)) ? 'DOUBLE' : 'JSON'
 }
 
-/** Whether a double holds an integer text exactly; its sign too, which the engine drops from `-0`. */
-export function isExactDouble (lexeme: string): boolean {
+/** Whether an integer text is what the shortest form of its double says; the sign too, which the engine drops from `-0`. */
+export function keepsInteger (lexeme: string): boolean {
   const value = Number(lexeme)
-  return Number.isFinite(value) && !Object.is(value, -0) && BigInt(value) === BigInt(lexeme)
+  return Number.isFinite(value) && !Object.is(value, -0) && canonicalNumber(String(value)) === canonicalNumber(lexeme)
 }
 
 function wider (a: string, b: string): string {

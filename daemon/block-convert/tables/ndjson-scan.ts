@@ -9,13 +9,13 @@
  * - BIGINT takes integer numbers within 64 bits; DOUBLE takes numbers, but no integer it would round, and no `-0`, whose sign the engine
  *   drops; VARCHAR takes strings; BOOLEAN takes `true` and `false`; JSON takes anything. DECIMAL takes numbers, and DATE, TIME, TIMESTAMP and
  *   TIMESTAMPTZ take strings, by the rules of `lexical.ts`; they are never inferred.
- * - A number inside a JSON column must have at most 17 significant digits or be an integer within 64 bits: the engine rounds others.
+ * - A number with a fraction or exponent inside a JSON column must be what the shortest form of its double says: the engine rounds others.
  */
 import { RECORD_BYTES_MAX } from './constants.ts'
 import { ConversionError } from '../errors.ts'
-import { isExactDouble } from './json-infer.ts'
+import { keepsInteger } from './json-infer.ts'
 import { canonicalNumber, JsonScanner, JsonSyntaxError } from './json-text.ts'
-import { isInteger64, lexicalRule, shown } from './lexical.ts'
+import { lexicalRule, shown } from './lexical.ts'
 import type { Column } from './schema.ts'
 
 const LF = 10
@@ -28,9 +28,17 @@ const CLOSE = 125
 const STRING = 0
 const INTEGER = 1
 const REAL = 2
-const OTHER = 3
+const FLAG = 3
+const OTHER = 4
 
-const KINDS: Record<string, number> = { VARCHAR: STRING, BIGINT: INTEGER, DOUBLE: REAL }
+const KINDS: Record<string, number> = { VARCHAR: STRING, BIGINT: INTEGER, DOUBLE: REAL, BOOLEAN: FLAG }
+
+const TRUE = Buffer.from('true')
+const FALSE = Buffer.from('false')
+const NULL = Buffer.from('null')
+
+/** What may follow a backslash, the four hexadecimal digits of \u apart. */
+const ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
 
 /** Digits that fit 64 bits whatever they are. */
 const SAFE_DIGITS = 18
@@ -104,18 +112,28 @@ export class NdjsonScanner {
       i += this.#keys[column]!.length
       const from = i
       let byte = bytes[i]!
-      if (byte === 110) {
-        if (bytes[i + 1] !== 117 || bytes[i + 2] !== 108 || bytes[i + 3] !== 108) return false
-        byte = bytes[i += 4]!
+      if (matches(bytes, i, NULL)) {
+        byte = bytes[i += NULL.length]!
       } else {
         switch (kinds[column]) {
           case STRING:
             if (byte !== QUOTE) return false
             byte = bytes[++i]!
-            while (special[byte] === 0) byte = bytes[++i]!
+            for (;;) {
+              while (special[byte] === 0) byte = bytes[++i]!
+              if (byte !== BACKSLASH) break
+              if (!ESCAPES.has(bytes[i + 1]!)) return false
+              byte = bytes[i += 2]!
+            }
             if (byte !== QUOTE) return false
             byte = bytes[++i]!
             break
+          case FLAG: {
+            const word = byte === TRUE[0] ? TRUE : FALSE
+            if (!matches(bytes, i, word)) return false
+            byte = bytes[i += word.length]!
+            break
+          }
           case INTEGER: case REAL: {
             if (byte === 45) byte = bytes[++i]!
             const digits = i
@@ -231,12 +249,12 @@ function matches (bytes: Uint8Array, at: number, key: Uint8Array): boolean {
 }
 
 function isKeptDouble (lexeme: string): boolean {
-  return /^-?\d+$/.test(lexeme) ? isExactDouble(lexeme) : Number.isFinite(Number(lexeme))
+  return /^-?\d+$/.test(lexeme) ? keepsInteger(lexeme) : Number.isFinite(Number(lexeme))
 }
 
-/** Whether the engine, which holds other numbers as doubles, writes a number of a JSON column with the same value again. */
+/** Whether the engine writes a number of a JSON column with the same value again: integers stay as they are, others become doubles. */
 function isKept (lexeme: string): boolean {
-  return isInteger64(lexeme) || (Number.isFinite(Number(lexeme)) && canonicalNumber(String(Number(lexeme))) === canonicalNumber(lexeme))
+  return /^-?\d+$/.test(lexeme) || (Number.isFinite(Number(lexeme)) && canonicalNumber(String(Number(lexeme))) === canonicalNumber(lexeme))
 }
 
 function keepsNumbers (json: string): boolean {

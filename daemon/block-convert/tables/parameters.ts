@@ -10,13 +10,14 @@ type Json = Record<string, unknown>
 
 /** Throws ConversionError `bad-parameters` naming the key. */
 export function readTableParameters (value: unknown): TableParameters {
-  const params = object(value, '', ['columns', 'source', 'target', 'rows'])
+  const params = object(value, '', ['columns', 'source', 'target', 'rows', 'lineEnds'])
   const result: TableParameters = {
     columns: columns(params.columns),
     source: source(params.source),
     target: target(params.target)
   }
   if (params.rows !== undefined) result.rows = rows(params.rows)
+  if (params.lineEnds !== undefined) result.lineEnds = params.lineEnds === 'mixed' ? 'mixed' : bad('lineEnds', 'must be mixed')
   if (result.source.format === result.target.format) bad('target.format', 'must differ from source.format')
   return result
 }

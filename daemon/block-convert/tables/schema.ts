@@ -44,6 +44,8 @@ export interface TableParameters {
   target: TargetForm
   /** Only for one block: rows [from, to) of the bytes given (a slice of a Parquet row group). */
   rows?: [number, number]
+  /** Only for one block: its CSV lines end in ways the engine would misread, so they are made equal for it (csv-line-ends.ts). */
+  lineEnds?: 'mixed'
 }
 
 /** Reads parameters that crossed the wire; throws ConversionError `bad-parameters` naming the key. */

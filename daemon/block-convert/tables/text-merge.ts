@@ -64,6 +64,7 @@ export function headerLine (columns: Column[], { delimiter, quote, escape }: Dia
  */
 export function headerEnd (file: RandomAccess, columns: Column[], dialect: Dialect): number {
   const bad = (what: string): ConversionError => new ConversionError('bad-input', `${file.name()} does not begin with the header of its columns: ${what}`)
+  if (file.size === 0) throw bad('it is empty')
   // usually the bytes we would write ourselves; otherwise the same names, written in another way
   const expected = headerLine(columns, dialect)
   if (file.size >= expected.length && Buffer.compare(file.read(0, expected.length), expected) === 0) return expected.length

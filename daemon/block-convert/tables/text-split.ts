@@ -13,6 +13,8 @@ export interface Scanner {
   records: number
   /** 1-based line of the next record. */
   line: number
+  /** Of CsvScanner only. */
+  mixedEnds?: boolean
   scan: (bytes: Uint8Array, from: number, end: number, until: number, last: boolean) => number
 }
 
@@ -32,12 +34,14 @@ export async function * splitText (inputs: Input[], target: BlockTarget, split: 
     for await (const block of splitInput(inputs[input]!, target, split)) {
       const parts: RecipePart[] = split.prefix.length > 0 ? [{ bytes: split.prefix }] : []
       parts.push({ input, offset: block.offset, length: block.length })
-      yield { index: index++, parts, size: split.prefix.length + block.length, digest: block.digest, units: block.records, origin: { input, line: block.line } }
+      const recipe: BlockRecipe = { index: index++, parts, size: split.prefix.length + block.length, digest: block.digest, units: block.records, origin: { input, line: block.line } }
+      if (block.mixedEnds) recipe.slice = { lineEnds: 'mixed' }
+      yield recipe
     }
   }
 }
 
-interface Cut { offset: number, length: number, digest: Uint8Array, records: number, line: number }
+interface Cut { offset: number, length: number, digest: Uint8Array, records: number, line: number, mixedEnds: boolean }
 
 async function * splitInput (input: Input, target: BlockTarget, split: TextSplit): AsyncGenerator<Cut> {
   const source = await ChunkedFile.open(input)
@@ -104,6 +108,7 @@ class OpenBlock {
     this.#source = source
     this.#scanner = scanner
     this.#records = scanner.records
+    scanner.mixedEnds = false
     this.offset = source.offset + source.at
     this.line = scanner.line
     this.utf8Line = scanner.line
@@ -117,7 +122,8 @@ class OpenBlock {
       length: this.#source.offset + this.#source.at - this.offset,
       digest: this.hash.digest(),
       records: this.#scanner.records - this.#records,
-      line: this.line
+      line: this.line,
+      mixedEnds: this.#scanner.mixedEnds === true
     }
   }
 }

@@ -30,8 +30,8 @@ export function textParser (type: string, side: Side): TextParser {
     case 'USMALLINT': return integerParser(0, 65535)
     case 'UINTEGER': return integerParser(0, 4294967295)
     case 'UBIGINT': return text => inRange(parseInteger(text), 0n, 18446744073709551615n)
-    case 'FLOAT': return side === 'source' ? text => single(parseNumber(text)) : text => single(parseFloating(text))
-    case 'DOUBLE': return side === 'source' ? parseNumber : parseFloating
+    case 'FLOAT': return text => single(parseFloating(text))
+    case 'DOUBLE': return parseFloating
     case 'DECIMAL': return decimalParser(precision, scale)
     case 'DATE': return side === 'source' ? parseDate : parseAnyDate
     case 'TIME': return text => text.length < 8 ? INVALID : clock(text, 0, text.length, 6)
@@ -102,9 +102,9 @@ function parseNumber (text: string): unknown {
 
 function parseFloating (text: string): unknown {
   switch (text) {
-    case 'nan': case '-nan': case 'NaN': return NaN
-    case 'inf': case 'Infinity': return Infinity
-    case '-inf': case '-Infinity': return -Infinity
+    case 'nan': return NaN
+    case 'inf': return Infinity
+    case '-inf': return -Infinity
     default: return parseNumber(text)
   }
 }

@@ -28,11 +28,11 @@ export function jobRoutes (plain: FastifyInstance, node: NodeApi, stopping: Abor
   })
 
   server.get('/jobs/:id', { schema: { summary: 'One job; ?wait=true holds the answer until it ends', tags: ['jobs'], params: jobParams, querystring: waitQuery, response: { 200: jobReport } } },
-    async ({ params: { id }, query, raw }) => {
+    async ({ params: { id }, query }, reply) => {
       const report = known(node.job(id), id)
       if (query.wait !== 'true' || ENDED.includes(report.state)) return report
       const gone = new AbortController()
-      raw.socket.once('close', () => { gone.abort() })
+      reply.raw.once('close', () => { gone.abort() })
       return known(await waited(node, id, AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(WAIT_MS_MAX)])), id)
     })
 

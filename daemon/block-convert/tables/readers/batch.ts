@@ -16,6 +16,8 @@ export interface TextReaderOptions {
   path?: string
   /** By which rules texts are read: those of sources, or what DuckDB writes. @default 'source' */
   side?: 'source' | 'result'
+  /** Bytes read at once. @default READ_BYTES */
+  chunkBytes?: number
 }
 
 /** Gathers rows into batches of BATCH_ROWS and leaves out those outside of a range. */

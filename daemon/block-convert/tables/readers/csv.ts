@@ -9,7 +9,6 @@
  * - Every other field is taken as it stands; quotes in it are ordinary characters. If it is empty it is NULL.
  * - Every record has exactly as many fields as there are columns.
  */
-import { RECORD_BYTES_MAX } from '../constants.ts'
 import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
 import { RandomAccess } from '../random-access.ts'
@@ -17,7 +16,7 @@ import type { Column, Dialect } from '../schema.ts'
 import { textParser, type TextParser } from '../value-text.ts'
 import { INVALID } from '../values.ts'
 import { BatchBuilder, type Batch, type TextReaderOptions } from './batch.ts'
-import { textChunks } from './text-chunks.ts'
+import { TextChunks } from './text-chunks.ts'
 
 const LF = 10
 const CR = 13
@@ -37,16 +36,11 @@ export function * readCsv (source: BlockSource, dialect: Dialect, columns: Colum
   const file = new RandomAccess(source)
   try {
     const parser = new CsvParser(dialect, columns, { ...options, path: options.path ?? file.path })
-    let rest = ''
-    for (const piece of textChunks(file)) {
-      parser.feed(rest === '' ? piece : rest + piece)
-      while (parser.run(false)) yield parser.batch.take()
-      rest = parser.rest()
-      if (rest.length > RECORD_BYTES_MAX) throw parser.bad(`the record is longer than ${RECORD_BYTES_MAX} bytes`)
-      if (parser.satisfied()) break
-    }
-    parser.feed(rest)
-    while (!parser.satisfied() && parser.run(true)) yield parser.batch.take()
+    const chunks = new TextChunks(file, options.chunkBytes)
+    do {
+      parser.feed(chunks.next(parser.rest()))
+      while (!parser.satisfied() && parser.run(chunks.last)) yield parser.batch.take()
+    } while (!chunks.last && !parser.satisfied())
     if (parser.batch.rows > 0) yield parser.batch.take()
   } finally {
     file.close()

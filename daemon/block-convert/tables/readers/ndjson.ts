@@ -7,7 +7,6 @@
  */
 import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
-import { RECORD_BYTES_MAX } from '../constants.ts'
 import { JsonScanner, JsonSyntaxError } from '../json-text.ts'
 import { RandomAccess } from '../random-access.ts'
 import type { Column } from '../schema.ts'
@@ -16,7 +15,7 @@ import { textParser, type TextParser } from '../value-text.ts'
 import { INVALID } from '../values.ts'
 import { BatchBuilder, type Batch, type TextReaderOptions } from './batch.ts'
 import { contradiction } from './csv.ts'
-import { textChunks } from './text-chunks.ts'
+import { TextChunks } from './text-chunks.ts'
 
 const LF = 10
 const QUOTE = 34
@@ -47,21 +46,16 @@ export function * readNdjson (source: BlockSource, columns: Column[], options: T
   const file = new RandomAccess(source)
   try {
     const parser = new NdjsonParser(columns, { ...options, path: options.path ?? file.path })
+    const chunks = new TextChunks(file, options.chunkBytes)
     let rest = ''
-    for (const piece of textChunks(file)) {
-      const cut = piece.lastIndexOf('\n') + 1
-      if (cut > 0) {
-        parser.scanner.reset(rest + piece.slice(0, cut))
-        while (parser.run()) yield parser.batch.take()
-        rest = piece.slice(cut)
-      } else rest += piece
-      if (rest.length > RECORD_BYTES_MAX) throw parser.bad(`the line is longer than ${RECORD_BYTES_MAX} bytes`)
-      if (parser.batch.left === 0) break
-    }
-    if (parser.batch.left > 0) {
-      parser.scanner.reset(rest)
-      while (parser.run()) yield parser.batch.take()
-    }
+    do {
+      const piece = chunks.next(rest)
+      // only whole lines; at the end of the file the last one has no line end
+      const cut = chunks.last ? piece.length : piece.lastIndexOf('\n') + 1
+      rest = piece.slice(cut)
+      parser.feed(piece, cut)
+      while (parser.batch.left > 0 && parser.run()) yield parser.batch.take()
+    } while (!chunks.last && parser.batch.left > 0)
     if (parser.batch.rows > 0) yield parser.batch.take()
   } finally {
     file.close()
@@ -83,6 +77,7 @@ class NdjsonParser {
   readonly #path: string
   #line: number
   #record = 0
+  #end = 0
 
   constructor (columns: Column[], options: TextReaderOptions) {
     this.#columns = columns
@@ -98,13 +93,19 @@ class NdjsonParser {
     this.batch = new BatchBuilder(columns.length, options.rows)
   }
 
+  /** The text to read lines of, up to `end`. */
+  feed (text: string, end: number): void {
+    this.scanner.reset(text)
+    this.#end = end
+  }
+
   /** Reads lines of the scanner's text until a batch is full (true) or the text ends (false). */
   run (): boolean {
     const { scanner, batch } = this
     const { text } = scanner
     const out = batch.columns
     try {
-      while (scanner.position < text.length) {
+      while (scanner.position < this.#end) {
         const code = scanner.peek()
         if (code === LF) {
           scanner.position++
