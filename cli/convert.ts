@@ -14,7 +14,7 @@ import { EXIT, type ExitCode } from './lib/exit.ts'
 import { Failure, toFailure, usage } from './lib/failure.ts'
 import { failureOf, followJob } from './lib/follow.ts'
 import { makeFolders, planConversions, type Conversion } from './lib/inputs.ts'
-import { onInterrupt } from './lib/interrupt.ts'
+import { onInterrupt, type Interrupt } from './lib/interrupt.ts'
 import { summary } from './lib/summary.ts'
 import { print, printFailure, printJson, tell } from './lib/terminal.ts'
 import { parseBytes, parseSeconds } from './lib/units.ts'
@@ -135,7 +135,7 @@ async function replan (client: Client, inputs: string[], options: Options): Prom
 }
 
 /** One output. Prints its report or its failure; gives the exit code. */
-async function one (client: Client, conversion: Conversion, template: Omit<JobRequest, 'inputs' | 'output'>, options: Options, several: boolean, interrupt: ReturnType<typeof onInterrupt>): Promise<ExitCode> {
+async function one (client: Client, conversion: Conversion, template: Omit<JobRequest, 'inputs' | 'output'>, options: Options, several: boolean, interrupt: Interrupt): Promise<ExitCode> {
   const json = options.json === true
   let report: JobReport | undefined
   try {
@@ -146,11 +146,7 @@ async function one (client: Client, conversion: Conversion, template: Omit<JobRe
       else print(submitted.job)
       return EXIT.done
     }
-    const stopCancelling = interrupt.onAbort(async () => {
-      tell('weft: cancelling the job; press Ctrl-C again to quit at once')
-      await client.cancel(submitted.job)
-    })
-    report = await followJob(client, submitted.job, { json, several, name: conversion.inputs[0] === '-' ? 'standard input' : basename(conversion.inputs[0] ?? '') }).finally(stopCancelling)
+    report = await followJob(client, submitted.job, { json, several, interrupt, name: conversion.inputs[0] === '-' ? 'standard input' : basename(conversion.inputs[0] ?? '') })
     if (report.state !== 'done') throw interrupt.signal.aborted ? new Failure('cancelled', 'interrupted; no output was written') : failureOf(report)
     if (conversion.output === '-') await pipeline(await client.output(submitted.job), process.stdout, { end: false })
     const words = { ...(conversion.inputs[0] === '-' ? { from: 'standard input' } : {}), short: several }

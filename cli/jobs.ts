@@ -3,6 +3,7 @@ import { resolvePaths } from '../daemon/config/paths.ts'
 import type { JobReport } from '../daemon/coordinator/index.ts'
 import { connect, type Client } from './lib/client.ts'
 import { EXIT } from './lib/exit.ts'
+import { usage } from './lib/failure.ts'
 import { fields, print, printJson, table, tell } from './lib/terminal.ts'
 import { count, formatBytes, formatSeconds, shortPeer } from './lib/units.ts'
 import { failureOf, followJob } from './lib/follow.ts'
@@ -16,9 +17,9 @@ const daemon = async (): Promise<Client> => await connect(resolvePaths().dataDir
 export function configure (command: Command): void {
   command.command('list', { isDefault: true }).description('jobs of this node, the newest first')
     .option('--state <state>', 'only these: preparing, running, merging, done, failed, cancelled').option('--limit <number>', 'at most so many').option('--json', 'print JSON').action(list)
-  command.command('show').description('the report of a job').argument('<job>', 'its id, or the beginning of it').option('--json', 'print JSON').action(show)
-  command.command('watch').description('follow a job to its end').argument('<job>', 'its id, or the beginning of it').option('--json', 'print every event as a line of JSON').action(watch)
-  command.command('cancel').description('cancel a job').argument('<job>', 'its id, or the beginning of it').option('--json', 'print JSON').action(cancel)
+  command.command('show').description('the report of a job').argument('<job>', 'its id, or the end of it').option('--json', 'print JSON').action(show)
+  command.command('watch').description('follow a job to its end').argument('<job>', 'its id, or the end of it').option('--json', 'print every event as a line of JSON').action(watch)
+  command.command('cancel').description('cancel a job').argument('<job>', 'its id, or the end of it').option('--json', 'print JSON').action(cancel)
 }
 
 async function list ({ json = false, ...filter }: Json & { state?: string, limit?: string }): Promise<void> {
@@ -53,10 +54,12 @@ async function cancel (id: string, { json = false }: Json): Promise<void> {
   if (report.state !== 'cancelled') process.exitCode = EXIT.failed
 }
 
-/** The beginning of an id is enough where it means one job only. */
+/** The end of an id is enough where it means one job only. */
 async function fullId (client: Client, id: string): Promise<string> {
-  const matching = (await client.jobs({ limit: '1000' })).filter(({ job }) => job.startsWith(id) || shortId(job) === id)
-  return matching.length === 1 ? (matching[0] as JobReport).job : id
+  const end = id.replace(/^…/, '')
+  const matching = (await client.jobs({ limit: '1000' })).filter(({ job }) => job === id || (end !== '' && job.endsWith(end)))
+  if (matching.length > 1) throw usage(`'${id}' is the end of ${matching.length} jobs: give more of it`, { id })
+  return matching[0]?.job ?? id
 }
 
 /** CIDs begin alike and differ at the end. */

@@ -33,3 +33,9 @@ export const ATTACH_WAIT_MS = 10_000
 
 /** Milliseconds between two looks for it. */
 export const ATTACH_LOOK_MS = 50
+
+/** Milliseconds between two drawings of the progress bar: smooth enough, and nothing for the daemon to wait for. */
+export const PROGRESS_DRAW_MS = 100
+
+/** Characters of the bar. */
+export const BAR_WIDTH = 24

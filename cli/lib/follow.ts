@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import type { JobEvent, JobReport } from '../../daemon/coordinator/index.ts'
 import type { Client } from './client.ts'
 import { Failure } from './failure.ts'
+import type { Interrupt } from './interrupt.ts'
 import { createProgress } from './progress.ts'
 
 export interface FollowOptions {
@@ -11,13 +12,15 @@ export interface FollowOptions {
   /** Gets every event, those of single blocks included; without it they are not even asked for. */
   event?: (event: JobEvent) => void
   name?: string
+  /** Ctrl-C cancels the job. */
+  interrupt?: Interrupt
   /** One of several jobs of a command. */
   several?: boolean
 }
 
-export async function followJob (client: Client, job: string, { json = false, event: each, name, several = false }: FollowOptions = {}): Promise<JobReport> {
+export async function followJob (client: Client, job: string, { json = false, event: each, name, several = false, interrupt }: FollowOptions = {}): Promise<JobReport> {
   const present = await client.job(job)
-  const progress = await createProgress(name ?? basename(present.inputs[0]?.path ?? job), { quiet: json, several })
+  const progress = createProgress(name ?? basename(present.inputs[0]?.path ?? job), { quiet: json, several })
   const ended = new AbortController()
   const following = (async () => {
     for await (const event of client.events({ job, ...(each == null ? { types: 'state,plan,progress,worker' } : {}) }, ended.signal)) {
@@ -27,9 +30,14 @@ export async function followJob (client: Client, job: string, { json = false, ev
   })()
   // Without the events there is no bar, but the job goes on: `wait` below tells how it ends.
   following.catch(() => {})
+  const stopCancelling = interrupt?.onAbort(async () => {
+    progress.say('cancelling the job; press Ctrl-C again to quit at once')
+    await client.cancel(job)
+  })
   try {
     return await client.wait(job)
   } finally {
+    stopCancelling?.()
     ended.abort()
     progress.stop()
   }

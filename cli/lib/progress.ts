@@ -1,10 +1,12 @@
 /** The progress of one job on standard error: a bar on a terminal, otherwise a line per second or change of state. */
-import type { SingleBar } from 'cli-progress'
 import type { JobEvent } from '../../daemon/coordinator/index.ts'
-import { PROGRESS_LINE_MS } from './constants.ts'
+import { BAR_WIDTH, PROGRESS_DRAW_MS, PROGRESS_LINE_MS } from './constants.ts'
 import { Rate } from './rate.ts'
 import { styled } from './terminal.ts'
 import { count, formatBytes, formatSeconds, shortPeer } from './units.ts'
+
+/** To the beginning of the line, and nothing on it. */
+const CLEAR_LINE = '\r\u001b[K'
 
 export interface Progress {
   event: (event: JobEvent) => void
@@ -23,8 +25,8 @@ export interface ProgressOptions {
   stream?: NodeJS.WriteStream
 }
 
-export async function createProgress (name: string, { quiet = false, several = false, stream = process.stderr }: ProgressOptions = {}): Promise<Progress> {
-  if (stream.isTTY) return new Bar(name, (await import('cli-progress')).default.SingleBar, several, stream)
+export function createProgress (name: string, { quiet = false, several = false, stream = process.stderr }: ProgressOptions = {}): Progress {
+  if (stream.isTTY) return new Bar(name, several, stream)
   return new Lines(name, quiet, several, stream)
 }
 
@@ -35,7 +37,7 @@ export function describe (reading: Reading, rate: Rate, now: number): string {
   return [
     reading.blocksTotal == null ? count(reading.blocksDone, 'block') : `${reading.blocksDone} of ${count(reading.blocksTotal, 'block')}`,
     ...(perSecond == null ? [] : [`${formatBytes(Math.round(perSecond))}/s`]),
-    ...(left == null ? [] : [`${formatSeconds(left)} left`]),
+    ...(left == null ? [] : [`${left < 90 ? `${Math.ceil(left)} s` : formatSeconds(left)} left`]),
     count(reading.workers, 'worker')
   ].join(', ')
 }
@@ -49,47 +51,51 @@ export function news (event: JobEvent, several: boolean): string | undefined {
 }
 
 class Bar implements Progress {
-  readonly #bar: SingleBar
+  readonly #name: string
   readonly #several: boolean
   readonly #stream: NodeJS.WriteStream
   readonly #rate = new Rate()
+  #share = 0
+  #words = 'preparing'
+  #drawn = Number.NEGATIVE_INFINITY
 
-  constructor (name: string, SingleBarClass: typeof SingleBar, several: boolean, stream: NodeJS.WriteStream) {
-    this.#stream = stream
+  constructor (name: string, several: boolean, stream: NodeJS.WriteStream) {
+    this.#name = name
     this.#several = several
-    this.#bar = new SingleBarClass({
-      format: `${name} {bar} {percentage}%  {words}`,
-      barCompleteChar: '█',
-      barIncompleteChar: '░',
-      barsize: 24,
-      hideCursor: true,
-      clearOnComplete: true,
-      stopOnComplete: false,
-      linewrap: false,
-      fps: 8,
-      stream
-    })
-    this.#bar.start(1, 0, { words: 'preparing' })
+    this.#stream = stream
+    this.#draw()
   }
 
   event (event: JobEvent): void {
     const said = news(event, this.#several)
     if (said != null) this.say(said)
-    if (event.type === 'state' && event.state === 'merging') this.#bar.update({ words: 'merging and checking the whole' })
-    if (event.type !== 'progress') return
     const now = performance.now()
-    this.#rate.add(now, event.bytesDone)
-    this.#bar.setTotal(Math.max(event.bytesTotal, 1))
-    this.#bar.update(Math.min(event.bytesDone, event.bytesTotal), { words: describe(event, this.#rate, now) })
+    if (event.type === 'state' && event.state === 'merging') {
+      this.#words = 'merging and checking the whole'
+      this.#draw()
+    } else if (event.type === 'progress') {
+      this.#rate.add(now, event.bytesDone)
+      this.#share = event.bytesTotal === 0 ? 1 : Math.min(1, event.bytesDone / event.bytesTotal)
+      this.#words = describe(event, this.#rate, now)
+      if (now - this.#drawn >= PROGRESS_DRAW_MS) this.#draw()
+    }
   }
 
   say (text: string): void {
-    // Over the bar's line; the bar draws itself again below.
-    this.#stream.write(`\r\u001b[K${styled('dim', text, this.#stream)}\n`)
+    this.#stream.write(`${CLEAR_LINE}${styled('dim', text, this.#stream)}\n`)
+    this.#draw()
   }
 
   stop (): void {
-    this.#bar.stop()
+    this.#stream.write(CLEAR_LINE)
+  }
+
+  /** One line, cut where the terminal ends: a wrapped one could not be written over. */
+  #draw (): void {
+    this.#drawn = performance.now()
+    const full = Math.round(this.#share * BAR_WIDTH)
+    const line = `${this.#name} ${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)} ${String(Math.floor(this.#share * 100)).padStart(3)} %  ${this.#words}`
+    this.#stream.write(CLEAR_LINE + [...line].slice(0, (this.#stream.columns ?? 80) - 1).join(''))
   }
 }
 

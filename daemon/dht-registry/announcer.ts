@@ -28,6 +28,8 @@ export class Announcer {
   #dirty = false
   #running: Promise<void> | undefined
   #stop = new AbortController()
+  /** Ends the pause after an announcement: there is something new. */
+  #wake = new AbortController()
 
   constructor (components: AnnouncerComponents, intervalMs: number = ANNOUNCE_INTERVAL_MIN_MS) {
     this.#components = components
@@ -41,6 +43,7 @@ export class Announcer {
     for (const cid of withdrawn) {
       this.#components.dht.cancelReprovide(cid).catch(error => { this.#components.log.debug({ reason: (error as Error).message }, 'a capability could not be withdrawn') })
     }
+    this.#wake.abort()
     this.again()
   }
 
@@ -48,7 +51,11 @@ export class Announcer {
   again (): void {
     if (this.#current == null || this.#stop.signal.aborted) return
     this.#dirty = true
-    this.#running ??= this.#run().finally(() => { this.#running = undefined })
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+      // Somebody may have joined between the last look and here.
+      if (this.#dirty && this.#components.hasPeers()) this.again()
+    })
   }
 
   async stop (): Promise<void> {
@@ -61,8 +68,9 @@ export class Announcer {
     while (this.#dirty && this.#current != null && !signal.aborted) {
       if (!this.#components.hasPeers()) return
       this.#dirty = false
+      this.#wake = new AbortController()
       await this.#announce(this.#current, signal)
-      await pause(this.#intervalMs, signal)
+      await pause(this.#intervalMs, AbortSignal.any([signal, this.#wake.signal]))
     }
   }
 

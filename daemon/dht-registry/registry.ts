@@ -65,12 +65,16 @@ class AdvertRegistry implements Registry {
     const { network, db, log } = this.#init
     this.#stop = new AbortController()
     this.#sequence ??= await openSequence(db)
-    this.#announcer = new Announcer({ dht: network.libp2p.services.dht, hasPeers: () => network.peers().length > 0, log })
+    this.#announcer = new Announcer({ dht: network.libp2p.services.dht, hasPeers: () => network.dhtPeers() > 0, log })
     await this.#exchange.start()
     network.events.addEventListener('peer', this.#onPeer)
     network.events.addEventListener('routing', this.#onRouting)
     this.#sweep = setInterval(() => { this.#expire() }, SWEEP_INTERVAL_MS).unref()
-    for (const greeted of network.peers()) this.#greet(greeted)
+    // What these told before there was anybody to listen is lost.
+    for (const greeted of network.peers()) {
+      this.#greet(greeted)
+      this.#ask(greeted.peer, this.#stop.signal).catch(error => { log.debug({ peer: greeted.peer.toString(), reason: (error as Error).message }, 'a neighbour did not give its advert') })
+    }
     if (this.#content != null) await this.publish(this.#content)
   }
 

@@ -29,6 +29,12 @@ export const ROLES_MAX = 16
 /** Hello streams at once per connection and direction: one is right, the second is refused with a reason. */
 export const HELLO_STREAMS_MAX = 2
 
+/**
+ * Bytes a peer may send on a connection before it passed hello, libp2p's own protocols included (they need about 10 KiB):
+ * what a stranger can make this node hold.
+ */
+export const BYTES_BEFORE_HELLO_MAX = 256 * KIB
+
 // --- connections -------------------------------------------------------------------------------------------------------
 
 /** Connections in all. With the stream limits below: what a node of this size can serve. */

@@ -8,7 +8,7 @@ import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { TypedEventEmitter } from 'main-event'
 import type { Log } from '../log.ts'
 import { verifyDelegation, type Identity } from '../trust/index.ts'
-import { CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
+import { BYTES_BEFORE_HELLO_MAX, CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
 import { HelloError } from './errors.ts'
 import { messagesOf } from './framing.ts'
 import type { NetworkEvents, PeerGreeted } from './index.ts'
@@ -41,6 +41,8 @@ interface State {
   waiting: number
   timer: NodeJS.Timeout
   ended: AbortController
+  /** Ends the counting of bytes. */
+  uncount: () => void
 }
 
 export class HelloService extends TypedEventEmitter<NetworkEvents> {
@@ -125,6 +127,7 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
   /** Ends what waits on a connection. */
   #forget (state: State): void {
     clearTimeout(state.timer)
+    state.uncount()
     const closed = new HelloError('closed', `the connection to ${state.connection.remotePeer.toString()} closed before hello ended`)
     state.ended.abort(closed)
     state.greeting.reject(closed)
@@ -139,7 +142,8 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
       begun: false,
       waiting: 0,
       timer: setTimeout(() => { this.#fail(state, new HelloError('timeout', `no hello within ${this.#init.timeoutMs ?? HELLO_TIMEOUT_MS} ms`)) }, this.#init.timeoutMs ?? HELLO_TIMEOUT_MS),
-      ended: new AbortController()
+      ended: new AbortController(),
+      uncount: countBytes(connection, BYTES_BEFORE_HELLO_MAX, () => { this.#fail(state, new HelloError('malformed', `more than ${BYTES_BEFORE_HELLO_MAX} bytes before hello`)) })
     }
     state.timer.unref()
     // A connection nobody waits for may fail: the failure is logged where it happens.
@@ -226,6 +230,7 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     const { connection } = state
     if (!this.#states.has(connection.id)) return
     clearTimeout(state.timer)
+    state.uncount()
     const greeted: PeerGreeted = { peer: connection.remotePeer, connection, hello }
     state.greeted = greeted
     state.greeting.resolve(greeted)
@@ -253,9 +258,27 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
       state.ended.abort(error)
       this.#components.log.debug({ peer: connection.remotePeer.toString(), reason: error.message }, 'connection closed without hello')
     }
+    state.uncount()
     if (connection.status !== 'open') return
     connection.close({ signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(cause => { connection.abort(cause) })
   }
+}
+
+/** Calls `exceeded` once the raw connection received more than `max` bytes; returns what ends the counting. */
+function countBytes (connection: Connection, max: number, exceeded: () => void): () => void {
+  // The raw connection is no published member; without it the other limits hold.
+  const { maConn } = connection as unknown as { maConn?: EventTarget }
+  if (maConn == null) return () => {}
+  let received = 0
+  const onMessage = (event: Event): void => {
+    received += (event as Event & { data: Uint8Array }).data.byteLength
+    if (received <= max) return
+    end()
+    exceeded()
+  }
+  const end = (): void => { maConn.removeEventListener('message', onMessage) }
+  maConn.addEventListener('message', onMessage)
+  return end
 }
 
 function verdictOf (error: HelloError | undefined): { code: number, reason: string, proof: Uint8Array } {

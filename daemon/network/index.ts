@@ -39,6 +39,8 @@ export interface Network {
   greet: (peer: PeerId, options: { signal: AbortSignal }) => Promise<PeerGreeted>
   /** For protocol handlers: throws (and the stream is reset) unless the connection passed hello. */
   requireGreeted: (connection: Connection) => Promise<void>
+  /** Peers in the DHT's routing table. */
+  dhtPeers: () => number
   /**
    * Resolves to true once the DHT knows a peer; to false if none is to be expected (nobody greeted, no bootstrap
    * address) or the signal fires.

@@ -164,8 +164,12 @@ class WeftNetwork implements Network {
     if (!this.#hello.isGreeted(connection)) await this.#hello.greeted(connection)
   }
 
+  dhtPeers (): number {
+    return this.#routingTable.size
+  }
+
   async joined ({ signal }: { signal: AbortSignal }): Promise<boolean> {
-    if (this.#routingTable.size > 0) return true
+    if (this.dhtPeers() > 0) return true
     if (signal.aborted || (this.#bootstrapCount === 0 && this.#hello.peers().length === 0)) return false
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const onPeer = (): void => { resolve(true) }

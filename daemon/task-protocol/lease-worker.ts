@@ -4,7 +4,9 @@
  * (it is compared with deadlines).
  *
  * An order started by a `start` effect is answered by exactly one result, unless its lease ended first. It counts against
- * the slots until that result is acknowledged (on a task stream: until the stream ended).
+ * the slots while it runs (on a task stream: until the stream ended), and its result against an equal number of results
+ * that may wait to be acknowledged: streams overtake one another, so an order may come before the acknowledgement that
+ * was sent before it.
  */
 import { BATCH_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, RETRY_AFTER_MS } from './constants.ts'
 import { attemptKey, compareGenerations } from './lease-model.ts'
@@ -30,8 +32,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   private draining = false
   private drainTold = false
   private readonly offers = new Map<number, OfferState<F>>()
-  private readonly used: Slots = { process: 0, inline: 0 }
-  private running = 0
+  private readonly running: Slots = { process: 0, inline: 0 }
   private effects: Array<WorkerEffect<O, R, F>> = []
 
   constructor (init: LeaseWorkerInit<O, R, F>) {
@@ -61,7 +62,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
         if (this.opened) this.send({ type: 'slots', slots: { process: 0, inline: 0 }, draining: true })
         break
     }
-    if (this.draining && !this.drainTold && this.running === 0 && this.results.empty) {
+    if (this.draining && !this.drainTold && this.running.process + this.running.inline === 0 && this.results.empty) {
       this.drainTold = true
       this.effects.push({ type: 'drained' })
     }
@@ -180,8 +181,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     if (state == null) return
     for (const entry of state.active.values()) {
       this.abort(entry)
-      this.running--
-      this.used[entry.pool]--
+      this.running[entry.pool]--
     }
     this.offers.delete(number)
   }
@@ -206,12 +206,11 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
             this.violation('an attempt was ordered twice')
             return
           }
-          if (this.used[state.pool] >= this.slots[state.pool] || this.draining) {
+          if (this.full(state.pool) || this.draining) {
             busy.push(order)
             continue
           }
-          this.used[state.pool]++
-          this.running++
+          this.running[state.pool]++
           state.active.set(key, { ref: { offer: order.offer, block: order.block, attempt: order.attempt }, pool: state.pool, task: false, aborted: false })
           start.push(order)
         }
@@ -231,10 +230,13 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     }
     for (const order of orders) {
       state.active.delete(attemptKey(order.block, order.attempt))
-      this.running--
-      this.used[state.pool]--
+      this.running[state.pool]--
     }
     this.refuseOrders(orders, { reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 })
+  }
+
+  private full (pool: Pool): boolean {
+    return this.running[pool] >= this.slots[pool] || this.results.waiting(pool) > this.slots[pool]
   }
 
   private fullRefusal (): Refusal {
@@ -259,10 +261,9 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     const state = this.offers.get(order.offer)
     if (state == null) return refuse({ reason: 'protocol', message: 'the offer is not on this lease', retryAfterMs: 0 })
     if (state.active.has(attemptKey(order.block, order.attempt))) return refuse({ reason: 'protocol', message: 'the attempt runs already', retryAfterMs: 0 })
-    if (this.draining || this.used[state.pool] >= this.slots[state.pool]) return refuse(this.fullRefusal())
+    if (this.draining || this.full(state.pool)) return refuse(this.fullRefusal())
     if (state.offer.deadline !== 0 && now > state.offer.deadline) return refuse({ reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 })
-    this.used[state.pool]++
-    this.running++
+    this.running[state.pool]++
     state.active.set(attemptKey(order.block, order.attempt), { ref: { offer: order.offer, block: order.block, attempt: order.attempt }, pool: state.pool, task: true, aborted: false })
     this.effects.push({ type: 'start', generation: this.generation!, offer: state.offer, pool: state.pool, orders: [order] })
   }
@@ -275,7 +276,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
       const entry = state?.active.get(key)
       if (state == null || entry == null || entry.task) continue // its offer was withdrawn
       state.active.delete(key)
-      this.running--
+      this.running[entry.pool]--
       this.results.add(result, entry.pool)
     }
     this.flush()
@@ -288,14 +289,8 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   }
 
   private ack (sequence: number): void {
-    const freed = this.results.ack(sequence)
-    if (freed == null) {
-      this.violation('results were acknowledged that were never sent')
-      return
-    }
-    this.used.process -= freed.process
-    this.used.inline -= freed.inline
-    this.flush()
+    if (this.results.ack(sequence)) this.flush()
+    else this.violation('results were acknowledged that were never sent')
   }
 
   private taskFinished (generation: Generation, attempt: AttemptRef): void {
@@ -305,8 +300,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     const entry = state?.active.get(key)
     if (state == null || entry == null || !entry.task) return
     state.active.delete(key)
-    this.running--
-    this.used[entry.pool]--
+    this.running[entry.pool]--
   }
 
   private cancel (attempt: AttemptRef): void {
@@ -323,9 +317,8 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   private end (): void {
     for (const { active } of this.offers.values()) for (const entry of active.values()) this.abort(entry)
     this.offers.clear()
-    this.used.process = 0
-    this.used.inline = 0
-    this.running = 0
+    this.running.process = 0
+    this.running.inline = 0
     this.results.clear()
     this.opened = false
   }

@@ -11,7 +11,9 @@ export class ResultWindow<R extends ResultRef> {
   private batches: Batch[] = []
   private bytes = 0
   private count = 0
-  private waiting: Array<Held<R>> = []
+  private queue: Array<Held<R>> = []
+  /** Per place: results held or unacknowledged. */
+  private readonly pending: Slots = { process: 0, inline: 0 }
 
   /** `windowBytes`: bytes that may be unacknowledged; one larger result still goes alone. */
   constructor (windowBytes: number) {
@@ -19,7 +21,7 @@ export class ResultWindow<R extends ResultRef> {
   }
 
   get empty (): boolean {
-    return this.waiting.length === 0 && this.batches.length === 0
+    return this.queue.length === 0 && this.batches.length === 0
   }
 
   get unacked (): number {
@@ -27,20 +29,26 @@ export class ResultWindow<R extends ResultRef> {
   }
 
   get held (): number {
-    return this.waiting.length
+    return this.queue.length
   }
 
-  /** `pool`: whose slot the result holds until it is acknowledged; none for a refusal. */
+  /** Results of a place that are not acknowledged, sent or not. */
+  waiting (pool: Pool): number {
+    return this.pending[pool]
+  }
+
+  /** `pool`: where the order ran; nowhere for a refusal. */
   add (result: R, pool: Pool | undefined): void {
-    this.waiting.push({ result, pool })
+    if (pool != null) this.pending[pool]++
+    this.queue.push({ result, pool })
   }
 
   /** The next batch to send, if the window allows one. */
   take (): { sequence: number, results: R[] } | undefined {
-    if (this.waiting.length === 0) return undefined
+    if (this.queue.length === 0) return undefined
     const batch: Batch = { sequence: this.sequence + 1, process: 0, inline: 0, bytes: 0, count: 0 }
     const results: R[] = []
-    for (const { result, pool } of this.waiting) {
+    for (const { result, pool } of this.queue) {
       const bytes = this.bytes + batch.bytes
       if (bytes > 0 && result.weight > 0 && bytes + result.weight > this.windowBytes) break
       if (results.length >= BATCH_MAX || (batch.bytes > 0 && batch.bytes + result.weight > BATCH_BYTES)) break
@@ -49,7 +57,7 @@ export class ResultWindow<R extends ResultRef> {
       results.push(result)
     }
     if (results.length === 0) return undefined
-    this.waiting = results.length === this.waiting.length ? [] : this.waiting.slice(results.length)
+    this.queue = results.length === this.queue.length ? [] : this.queue.slice(results.length)
     batch.count = results.length
     this.batches.push(batch)
     this.bytes += batch.bytes
@@ -58,21 +66,20 @@ export class ResultWindow<R extends ResultRef> {
     return { sequence: this.sequence, results }
   }
 
-  /** Everything up to `sequence` arrived; the slots that frees, or undefined if that was never sent. */
-  ack (sequence: number): Slots | undefined {
-    if (sequence > this.sequence) return undefined
-    const freed: Slots = { process: 0, inline: 0 }
+  /** Everything up to `sequence` arrived. False if that was never sent. */
+  ack (sequence: number): boolean {
+    if (sequence > this.sequence) return false
     let n = 0
     for (const batch of this.batches) {
       if (batch.sequence > sequence) break
       n++
-      freed.process += batch.process
-      freed.inline += batch.inline
+      this.pending.process -= batch.process
+      this.pending.inline -= batch.inline
       this.bytes -= batch.bytes
       this.count -= batch.count
     }
     if (n > 0) this.batches.splice(0, n)
-    return freed
+    return true
   }
 
   clear (): void {
@@ -80,6 +87,8 @@ export class ResultWindow<R extends ResultRef> {
     this.batches = []
     this.bytes = 0
     this.count = 0
-    this.waiting = []
+    this.queue = []
+    this.pending.process = 0
+    this.pending.inline = 0
   }
 }

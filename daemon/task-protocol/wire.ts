@@ -192,7 +192,8 @@ export class Reader {
       throw new ProtocolError('malformed', 'a varint has more than ten bytes')
     }
     if (wireType === BYTES) {
-      this.at += this.length(Number.MAX_SAFE_INTEGER)
+      const length = this.length(Number.MAX_SAFE_INTEGER) // moves `at` itself, so not in one statement with `+=`
+      this.at += length
       return
     }
     if (wireType !== FIXED32 && wireType !== FIXED64) throw new ProtocolError('malformed', `wire type ${wireType}`)

@@ -1,14 +1,14 @@
 /** Who held which block when, from a job's events. Pure. */
 import type { JobEvent } from '../../daemon/coordinator/index.ts'
 
-export interface Move { block: number, from: string, to: string }
-
 export class Blocks {
-  /** Peers that hold an unfinished attempt, by block. */
+  /** Peers that hold an attempt without an accepted result, by block. */
   readonly #held = new Map<number, Set<string>>()
   /** The peer whose result counts, by block. */
   readonly #done = new Map<number, string>()
-  /** Total, once the splitter has reached the end. */
+  /** Peers that lost a block before its result arrived, by block. */
+  readonly #lost = new Map<number, Set<string>>()
+  /** Known once the splitter has reached the end. */
   total: number | undefined
 
   apply (event: JobEvent): void {
@@ -19,26 +19,30 @@ export class Blocks {
     if (change === 'dispatched') this.#held.set(block, holders.add(peer))
     else holders.delete(peer)
     if (change === 'done') this.#done.set(block, peer)
+    if (change === 'requeued') this.#lost.set(block, (this.#lost.get(block) ?? new Set()).add(peer))
   }
 
   get done (): number {
     return this.#done.size
   }
 
-  /** Unfinished blocks a peer holds, in order. */
+  /** Blocks a peer owes a result for, in order. */
   heldBy (peer: string): number[] {
-    return [...this.#held].filter(([block, holders]) => holders.has(peer) && !this.#done.has(block)).map(([block]) => block).toSorted((a, b) => a - b)
+    return sorted([...this.#held].filter(([block, holders]) => holders.has(peer) && !this.#done.has(block)))
   }
 
   doneBy (peer: string): number[] {
-    return [...this.#done].filter(([, by]) => by === peer).map(([block]) => block).toSorted((a, b) => a - b)
+    return sorted([...this.#done].filter(([, by]) => by === peer))
   }
 
-  /** Of the blocks a lost peer held, those that somebody else has done since. */
-  moved (blocks: number[], from: string): Move[] {
-    return blocks.flatMap(block => {
-      const to = this.#done.get(block)
-      return to == null || to === from ? [] : [{ block, from, to }]
-    })
+  lostBy (peer: string): number[] {
+    return sorted([...this.#lost].filter(([, peers]) => peers.has(peer)))
+  }
+
+  /** Whose result of a block counts. */
+  doer (block: number): string | undefined {
+    return this.#done.get(block)
   }
 }
+
+const sorted = (entries: Array<[number, unknown]>): number[] => entries.map(([block]) => block).toSorted((a, b) => a - b)

@@ -19,11 +19,16 @@ export function step (text: string): void {
 }
 
 export function fact (text: string): void {
-  console.log(`   ${text}`)
+  console.log(`${process.stdout.isTTY ? '\r\u001b[K' : ''}   ${text}`)
 }
 
 export function command (text: string): void {
   console.log(`   ${dim('$')} ${text}`)
+}
+
+/** A line that is written over by the next one; only where a person looks. */
+export function live (text: string): void {
+  if (process.stdout.isTTY) process.stdout.write(`\r\u001b[K   ${dim(text)}`)
 }
 
 /** A thing the demo promises to show; false makes it fail. */

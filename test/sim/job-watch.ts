@@ -133,6 +133,7 @@ export class JobWatch {
     const before = this.#taken.get(ref.block)
     if (before != null) this.#broken(`block ${ref.block} has two results: attempts ${before} and ${ref.attempt}`)
     const result = this.#results(ref)
+    if (result != null && result.held !== 'inline' && !this.#disk.blocks.has(`${this.#job}/${key(ref)}`)) this.#broken(`asks for the entry of ${key(ref)} before its block is durable`)
     if (result?.value === 'garbage') this.#broken(`a result that cannot be read is taken: ${key(ref)}`)
     if (result != null && this.#verify === 'all' && !this.#compared.has(key(ref))) this.#broken(`${key(ref)} is taken without the comparison its policy asks for`)
     this.#taken.set(ref.block, ref.attempt)

@@ -45,7 +45,14 @@ export class Stream {
   }
 }
 
-interface Pipe { messages: Array<{ at: number, label: string, deliver: () => void }>, lastAt: number, pumping: boolean, cut: boolean }
+interface Pipe {
+  messages: Array<{ at: number, label: string, deliver: () => void }>
+  lastAt: number
+  pumping: boolean
+  cut: boolean
+  /** Nothing comes through before then, as after a lost segment. */
+  stalledUntil: number
+}
 
 export class Network {
   readonly #world: World
@@ -59,7 +66,7 @@ export class Network {
   }
 
   open (requester: Peer, worker: Peer, generation: Generation): Stream {
-    const pipe = (): Pipe => ({ messages: [], lastAt: 0, pumping: false, cut: false })
+    const pipe = (): Pipe => ({ messages: [], lastAt: 0, pumping: false, cut: false, stalledUntil: 0 })
     // The lives of this moment: a node that crashed and came back knows nothing of its old streams.
     const stream = new Stream({ name: requester.name, life: requester.life }, { name: worker.name, life: worker.life }, generation, [pipe(), pipe()])
     this.streams.add(stream)
@@ -105,6 +112,20 @@ export class Network {
       pipe.cut = true
       pipe.messages = []
     }
+  }
+
+  /** One direction of one stream stands still for a while; other streams between the two do not. */
+  stall (stream: Stream, direction: Direction, forMs: number): void {
+    stream.disturbedAt = this.#world.now + forMs
+    stream.pipes[direction].stalledUntil = this.#world.now + forMs
+  }
+
+  /** Whether a sign of life gets through now. */
+  hears (stream: Stream, direction: Direction): boolean {
+    const [from, to] = direction === 0 ? [stream.requester, stream.worker] : [stream.worker, stream.requester]
+    const sending = direction === 0 ? stream.requesterOpen : stream.workerOpen
+    const pipe = stream.pipes[direction]
+    return sending && !from.life.over && !pipe.cut && this.#world.now >= pipe.stalledUntil && this.reaches(from.name, to.name)
   }
 
   block (from: string, to: string): void {
@@ -153,10 +174,11 @@ export class Network {
       pipe.messages = []
       return
     }
-    if (!this.reaches(from.name, to.name)) {
+    const stalledMs = pipe.stalledUntil - this.#world.now
+    if (stalledMs > 0 || !this.reaches(from.name, to.name)) {
       // As with TCP: it is sent again until the way is free or somebody gives up.
       pipe.pumping = true
-      this.#world.after(RETRY_MS, undefined, '', () => { this.#deliver(stream, direction) })
+      this.#world.after(Math.max(stalledMs, RETRY_MS), undefined, '', () => { this.#deliver(stream, direction) })
       return
     }
     const message = pipe.messages.shift()

@@ -120,6 +120,17 @@ export class RequesterNode {
     return [...this.#leases.values()].flatMap(({ worker, tasks }) => [...tasks.values()].map(task => ({ worker, task })))
   }
 
+  /** Open leases, for the scenario to trouble. */
+  leases (): Array<{ worker: string, stream: Stream }> {
+    return [...this.#leases.values()].flatMap(({ worker, stream }) => stream == null ? [] : [{ worker: worker.name, stream }])
+  }
+
+  /** A fault of its own makes it drop a lease and ask for a new one. */
+  dropLease (worker: string, stream: Stream): void {
+    const lease = this.#leases.get(worker)
+    if (lease?.stream === stream) this.#abandon(lease, stream, 'dropped')
+  }
+
   outstanding (): number {
     let total = 0
     for (const { machine } of this.#leases.values()) total += machine.inspect().outstanding.length
@@ -148,7 +159,7 @@ export class RequesterNode {
         this.#step(lease, { type: 'withdraw', offer })
       },
       ended: job => {
-        this.results.set(id, job.end?.state ?? '')
+        this.results.set(id, job.end?.state === 'failed' ? `failed (${job.end.error?.code})` : job.end?.state ?? '')
         // Workers it was still asking to join are not needed any more.
         for (const lease of this.#leases.values()) {
           for (const [offer, entry] of lease.offers) {
@@ -205,20 +216,29 @@ export class RequesterNode {
     const look = (): void => {
       if (lease.stream !== stream) return
       const { worker } = lease
-      if (!stream.worker.life.over && stream.workerOpen && !stream.pipes[1].cut && this.#network.reaches(worker.name, this.name)) heardAt = this.#world.now
+      if (this.#network.hears(stream, 1)) heardAt = this.#world.now
       if (this.#world.now - heardAt > SILENCE_MS) {
         this.#world.note(`${this.name} gives up ${worker.name} (${nameOf(stream.generation)})`)
-        const close = (): void => { this.#network.closeByRequester(stream, () => { if (worker.up) worker.streamLost(this.name, stream.generation) }) }
-        // Sometimes the old stream is still read for a while: what comes then is late, but a result.
-        if (this.#world.random.chance(0.5)) close()
-        else this.#world.after(LINGER_MS, this.life, '', close)
-        this.#step(lease, { type: 'lost', generation: stream.generation, reason: 'silent' })
+        this.#abandon(lease, stream, 'silent')
         return
       }
       this.#step(lease, { type: 'tick' })
       this.#world.after(BEAT_MS, this.life, '', look)
     }
     this.#world.after(BEAT_MS, this.life, '', look)
+  }
+
+  /** Gives a lease up. Sometimes the old streams are still read for a while: what comes then is late, but a result. */
+  #abandon (lease: Lease, stream: Stream, reason: string): void {
+    const { worker } = lease
+    const tasks = [...lease.tasks.values()]
+    const close = (): void => {
+      this.#network.closeByRequester(stream, () => { if (worker.up) worker.streamLost(this.name, stream.generation) })
+      for (const { stream: own, order } of tasks) this.#network.closeByRequester(own, () => { if (worker.up) worker.taskReset(this.name, own.generation, order) })
+    }
+    if (this.#world.random.chance(0.5)) close()
+    else this.#world.after(LINGER_MS, this.life, '', close)
+    this.#step(lease, { type: 'lost', generation: stream.generation, reason })
   }
 
   #step (lease: Lease, event: RequesterEvent<SimOrder, SimResult, SimOffer>): Array<RequesterEffect<SimOrder, SimResult, SimOffer>> {
@@ -288,7 +308,7 @@ export class RequesterNode {
     for (const offer of offers) {
       const entry = lease.offers.get(offer)
       lease.offers.delete(offer)
-      if (entry != null) this.#attachLater(entry.job, lease.worker, this.#world.random.between(100, 1000))
+      if (entry != null) this.#attachLater(entry.job, lease.worker, this.#world.random.between(20, 700))
     }
   }
 

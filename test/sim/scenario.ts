@@ -90,7 +90,7 @@ class Scenario {
     for (const worker of this.#workers) {
       worker.deliver = (name, stream, message, label) => {
         const requester = this.#requesters.find(node => node.name === name) as RequesterNode
-        this.#network.send(stream, 1, label, () => { requester.receive(worker, stream, message as never) })
+        this.#network.send(stream, 1, label, () => { requester.receive(worker, stream, message) })
       }
       worker.closed = (name, stream) => { (this.#requesters.find(node => node.name === name) as RequesterNode).streamLost(worker, stream, 'closed by the worker') }
     }
@@ -139,8 +139,9 @@ class Scenario {
 
   #planTrouble (): void {
     const { random } = this.#world
-    const troubles: Array<() => void> = [() => { this.#breakConnection() }, () => { this.#partition() }, () => { this.#crashWorker() }, () => { this.#crashRequester() }, () => { this.#breakTask() }, () => { this.#changeSlots() }, () => { this.#drainWorker() }]
-    const kinds = troubles.filter(() => random.chance(0.5))
+    const timing = [() => { this.#stallResults() }, () => { this.#overtake() }]
+    const others = [() => { this.#breakConnection() }, () => { this.#partition() }, () => { this.#crashWorker() }, () => { this.#crashRequester() }, () => { this.#breakTask() }, () => { this.#changeSlots() }, () => { this.#drainWorker() }]
+    const kinds = random.chance(0.25) ? timing : [...timing, ...others].filter(() => random.chance(0.5))
     for (let i = kinds.length === 0 ? 0 : random.integer(0, 20); i > 0; i--) {
       this.#world.after(random.between(TROUBLE_FROM_MS, TROUBLE_UNTIL_MS), undefined, '', random.pick(kinds))
     }
@@ -207,6 +208,32 @@ class Scenario {
     requester.crash()
     if (random.chance(0.6)) for (const worker of this.#workers) this.#sever(requester, worker)
     this.#world.after(random.between(100, 4000), undefined, `${requester.name} is back`, () => { requester.restart() })
+  }
+
+  /** Results stand still until the requester gives up, and arrive after all. */
+  #stallResults (): void {
+    const { random } = this.#world
+    const requester = random.pick(this.#requesters)
+    const worker = random.pick(this.#workers)
+    this.#world.note(`nothing gets from ${worker.name} to ${requester.name} for a while`)
+    const forMs = random.between(1000, 4500)
+    for (const stream of this.#network.streams) {
+      if (stream.requester.name === requester.name && stream.worker.name === worker.name) this.#network.stall(stream, 1, forMs * random.between(0.9, 1.1))
+    }
+  }
+
+  /** What a requester sent on its old streams is overtaken by its next lease. */
+  #overtake (): void {
+    const { random } = this.#world
+    const requester = random.pick(this.#requesters)
+    for (const { worker, stream } of requester.leases()) {
+      const forMs = random.between(300, 1400)
+      this.#world.note(`what ${requester.name} sends to ${worker} stands still`)
+      for (const other of this.#network.streams) {
+        if (other.requester.name === requester.name && other.worker.name === worker) this.#network.stall(other, 0, forMs * random.between(0.8, 1.2))
+      }
+      this.#world.after(forMs * random.between(0.1, 0.7), requester.life, `${requester.name} drops its lease of ${worker}`, () => { requester.dropLease(worker, stream) })
+    }
   }
 
   #changeSlots (): void {

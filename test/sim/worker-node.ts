@@ -2,7 +2,7 @@
 import { compareGenerations, type AttemptRef, type Generation } from '../../daemon/task-protocol/lease-model.ts'
 import { createLeaseWorker } from '../../daemon/task-protocol/lease-worker.ts'
 import type { LeaseWorker, WorkerEffect, WorkerEvent } from '../../daemon/task-protocol/lease-worker-events.ts'
-import { BEAT_MS, SILENCE_MS, type Conduct, type Fault, type SimOffer, type SimOrder, type SimResult, type ToWorker } from './model.ts'
+import { BEAT_MS, SILENCE_MS, type Conduct, type Fault, type SimOffer, type SimOrder, type SimResult, type ToRequester, type ToWorker } from './model.ts'
 import type { Network, Stream } from './network.ts'
 import { Violation, type Life, type World } from './world.ts'
 
@@ -17,7 +17,7 @@ interface Lease {
   machine: LeaseWorker<SimOrder, SimResult, SimOffer>
   streams: Map<string, Stream>
   tasks: Map<string, TaskStream>
-  /** The newest generation that asked, as seen by this node. */
+  /** The newest generation that was granted. */
   newest: Generation | undefined
 }
 
@@ -34,15 +34,18 @@ export class WorkerNode {
   readonly #world: World
   readonly #network: Network
   readonly #faults: ReadonlySet<Fault>
+  /** Most orders it ever took from one requester at a time. */
+  #slotsMax: number
   #leases = new Map<string, Lease>()
   #running = new Map<string, Running>()
   /** Told of what comes back to a requester. */
-  deliver: (requester: string, stream: Stream, message: Parameters<typeof String>[0], label: string) => void = () => {}
+  deliver: (requester: string, stream: Stream, message: ToRequester, label: string) => void = () => {}
   closed: (requester: string, stream: Stream) => void = () => {}
 
   constructor (name: string, conduct: Conduct, world: World, network: Network, faults: ReadonlySet<Fault>) {
     this.name = name
     this.conduct = conduct
+    this.#slotsMax = conduct.slots
     this.#world = world
     this.#network = network
     this.#faults = faults
@@ -65,6 +68,7 @@ export class WorkerNode {
   }
 
   setSlots (slots: number): void {
+    this.#slotsMax = Math.max(this.#slotsMax, slots)
     for (const [requester, lease] of this.#leases) this.#step(requester, lease, { type: 'slots', slots: { process: slots, inline: slots } })
   }
 
@@ -126,7 +130,7 @@ export class WorkerNode {
     let heardAt = this.#world.now
     const look = (): void => {
       if (lease.streams.get(nameOf(stream.generation)) !== stream) return
-      if (!stream.requester.life.over && stream.requesterOpen && !stream.pipes[0].cut && this.#network.reaches(requester, this.name)) heardAt = this.#world.now
+      if (this.#network.hears(stream, 0)) heardAt = this.#world.now
       if (this.#world.now - heardAt > SILENCE_MS) {
         this.#world.note(`${this.name} gives up ${requester} (${nameOf(stream.generation)})`)
         this.#network.closeByWorker(stream, () => { this.closed(requester, stream) })
@@ -141,9 +145,11 @@ export class WorkerNode {
   /** An older generation may be answered, but never obeyed. */
   #obey (requester: string, lease: Lease, generation: Generation, event: WorkerEvent<SimOrder, SimResult, SimOffer>): void {
     const old = lease.newest != null && compareGenerations(generation, lease.newest) < 0
-    if (!old) lease.newest = generation
     const effects = this.#step(requester, lease, event)
-    if (!old) return
+    if (!old) {
+      if (effects.some(effect => effect.type === 'send' && effect.message.type === 'grant')) lease.newest = generation
+      return
+    }
     for (const effect of effects) {
       const obeyed = effect.type === 'start' || effect.type === 'abort' || (effect.type === 'send' && (effect.message.type === 'grant' || effect.message.type === 'accept-offer' || effect.message.type === 'results'))
       if (obeyed) throw new Violation(`${this.name} obeyed ${requester}'s generation ${nameOf(generation)} after ${nameOf(lease.newest as Generation)} (${effect.type})`)
@@ -153,8 +159,8 @@ export class WorkerNode {
   #step (requester: string, lease: Lease, event: WorkerEvent<SimOrder, SimResult, SimOffer>): Array<WorkerEffect<SimOrder, SimResult, SimOffer>> {
     const effects = lease.machine.step(event, this.#world.now)
     for (const effect of effects) this.#act(requester, lease, effect)
-    const { active, slots, unacked } = lease.machine.inspect()
-    if (active.length > Math.max(slots.process, this.conduct.slots) * 2) throw new Violation(`${this.name} holds ${active.length} orders of ${requester} with ${slots.process} slots and ${unacked} unacknowledged results`)
+    const { active } = lease.machine.inspect()
+    if (active.length > this.#slotsMax) throw new Violation(`${this.name} holds ${active.length} orders of ${requester} and never took more than ${this.#slotsMax}`)
     return effects
   }
 

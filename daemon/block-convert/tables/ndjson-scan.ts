@@ -79,10 +79,12 @@ export class NdjsonScanner {
 
   /** As CsvScanner.scan. */
   scan (bytes: Uint8Array, from: number, end: number, until: number, last: boolean): number {
+    // Buffer's search for a byte is several times faster than that of other typed arrays.
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     let i = from
     if (until > end) until = end
     while (i < until) {
-      let newline = bytes.indexOf(LF, i)
+      let newline = buffer.indexOf(LF, i)
       if (newline < 0 || newline >= end) {
         if (!last) break
         newline = end

@@ -19,7 +19,7 @@ export type Codec = typeof CODECS[number]
 
 /** Field numbers of parquet.thrift, as far as they are used here. */
 export const FILE = { version: 1, schema: 2, rows: 3, rowGroups: 4, keyValues: 5, createdBy: 6, columnOrders: 7, encryption: 8 } as const
-export const ROW_GROUP = { columns: 1, totalByteSize: 2, rows: 3, fileOffset: 5, compressedSize: 6, ordinal: 7 } as const
+export const ROW_GROUP = { columns: 1, totalByteSize: 2, rows: 3, sorting: 4, fileOffset: 5, compressedSize: 6, ordinal: 7 } as const
 export const CHUNK = { filePath: 1, fileOffset: 2, metadata: 3, offsetIndexOffset: 4, offsetIndexLength: 5, columnIndexOffset: 6, columnIndexLength: 7, crypto: 8, encryptedMetadata: 9 } as const
 export const COLUMN = {
   type: 1, encodings: 2, path: 3, codec: 4, values: 5, uncompressed: 6, compressed: 7, dataPage: 9, indexPage: 10, dictionaryPage: 11, statistics: 12, bloomOffset: 14, bloomLength: 15

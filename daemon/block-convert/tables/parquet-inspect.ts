@@ -8,12 +8,14 @@
  */
 import { ConversionError } from '../errors.ts'
 import type { BlockSource } from '../index.ts'
-import { readFooter, type ColumnChunk } from './parquet-footer.ts'
+import { FILE, readFooter, ROW_GROUP, type ColumnChunk, type Footer } from './parquet-footer.ts'
 import { readPage } from './parquet-pages.ts'
-import { readColumns } from './parquet-schema.ts'
+import { readColumns, schemaFields } from './parquet-schema.ts'
 import { RandomAccess } from './random-access.ts'
 import { requireColumns } from './readers/parquet.ts'
 import type { TableParameters, TargetForm } from './schema.ts'
+import { serializeThrift } from './thrift-writer.ts'
+import { getField, type ThriftField } from './thrift.ts'
 
 /** @throws ConversionError `bad-input` saying what is wrong */
 export function inspectParquet (source: BlockSource, params: TableParameters, target: TargetForm & { format: 'parquet' }): { units: number } {
@@ -21,6 +23,7 @@ export function inspectParquet (source: BlockSource, params: TableParameters, ta
   try {
     const footer = readFooter(file)
     requireColumns(readColumns(footer, file.name()), params.columns, file.name())
+    requirePlain(footer, params, file.name())
     for (const [g, group] of footer.rowGroups.entries()) {
       for (const [c, chunk] of group.chunks.entries()) {
         const where = `${file.name()}, row group ${g + 1}, column ${JSON.stringify(params.columns[c]?.name)}`
@@ -33,6 +36,18 @@ export function inspectParquet (source: BlockSource, params: TableParameters, ta
   } finally {
     file.close()
   }
+}
+
+/**
+ * Nothing but rows and what describes them: the schema exactly as our engine writes it, for two annotations of one column could be
+ * read in two ways; no metadata of other programs, no claims about sorting.
+ */
+function requirePlain (footer: Footer, params: TableParameters, name: string): void {
+  const bad = (what: string): ConversionError => new ConversionError('bad-input', `${name}: ${what}`)
+  const schema = (fields: ThriftField[]): Uint8Array => serializeThrift({ fields: fields.filter(field => field.id === FILE.schema) })
+  if (Buffer.compare(schema(footer.tree.fields), schema(schemaFields(params.columns))) !== 0) throw bad('its schema is not written as it should be')
+  if (getField(footer.tree, FILE.keyValues) != null) throw bad('its footer has key-value metadata')
+  if (footer.rowGroups.some(group => getField(group.struct, ROW_GROUP.sorting) != null)) throw bad('its row groups claim to be sorted')
 }
 
 function walkPages (file: RandomAccess, chunk: ColumnChunk, where: string): void {

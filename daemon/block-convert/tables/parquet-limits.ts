@@ -21,8 +21,8 @@ export const ROW_GROUP_ORDINAL_MAX = 32_767
 /** Bytes of one page header: a few numbers and at most two boundary values, which writers truncate. */
 export const PAGE_HEADER_BYTES_MAX = 1024 * 1024
 
-/** Bytes of one page, compressed or not. Writers aim at 1 MiB; DuckDB and Polars reach tens of megabytes. */
-export const PAGE_BYTES_MAX = 512 * 1024 * 1024
+/** Bytes of one page, compressed or not. Writers aim at 1 MiB; DuckDB goes up to 100 MB. */
+export const PAGE_BYTES_MAX = 256 * 1024 * 1024
 
 /** Values in one page. The levels of a page are unpacked into memory, at 8 bytes each. */
 export const PAGE_VALUES_MAX = 16 * 1024 * 1024
@@ -47,3 +47,9 @@ export const BATCH_ROWS = 4096
  * writers leave a copy of the metadata there.
  */
 export const GAP_BYTES_MAX = 1024
+
+/** Bytes of one bloom filter; DuckDB's have about 2 bytes per dictionary entry. */
+export const BLOOM_BYTES_MAX = 16 * 1024 * 1024
+
+/** Dictionary entries per chunk looked up in its bloom filter when a result is compared; a look-up takes microseconds. */
+export const BLOOM_PROBES = 256

@@ -9,7 +9,8 @@ import { FOOTER_BYTES_MAX, READ_BYTES, ROW_GROUP_ORDINAL_MAX } from './parquet-l
 import { emptyParquet, footerTail, INDEX_FIELDS } from './parquet-schema.ts'
 import { RandomAccess } from './random-access.ts'
 import type { TableParameters } from './schema.ts'
-import { dropFields, getField, serializeThrift, serializeThriftWith, setField, T, type ThriftStruct } from './thrift.ts'
+import { serializeThrift, serializeThriftWith } from './thrift-writer.ts'
+import { dropFields, getField, setField, T, type ThriftStruct } from './thrift.ts'
 
 /**
  * A merger of Parquet files with equal schemas. Of what is not data (key-value metadata, creator) the first part's is kept.

@@ -6,7 +6,8 @@ import { ConversionError } from '../errors.ts'
 import { CHUNK, ELEMENT, FILE, MAGIC, PHYSICAL, readFooter, type Footer, type Physical, type SchemaElement } from './parquet-footer.ts'
 import { RandomAccess } from './random-access.ts'
 import type { Column } from './schema.ts'
-import { getField, serializeThrift, T, type ThriftField, type ThriftStruct } from './thrift.ts'
+import { serializeThrift } from './thrift-writer.ts'
+import { getField, T, type ThriftField, type ThriftStruct } from './thrift.ts'
 import { parseType } from './types.ts'
 
 /** ConvertedType numbers, the older annotation. */
@@ -179,20 +180,28 @@ export function storedType (type: string): string {
 
 /** A whole Parquet file with these columns and no rows, its schema as DuckDB writes it. */
 export function emptyParquet (columns: Column[]): Uint8Array {
-  const f = (id: number, type: number, value: ThriftField['value']): ThriftField => ({ id, type, value })
-  const root: ThriftStruct = { fields: [f(ELEMENT.repetition, T.I32, 0), f(ELEMENT.name, T.BINARY, text('duckdb_schema')), f(ELEMENT.children, T.I32, columns.length)] }
-  const order: ThriftStruct = { fields: [f(1, T.STRUCT, { fields: [] })] }
+  const order: ThriftStruct = { fields: [field(1, T.STRUCT, { fields: [] })] }
   const footer = serializeThrift({
     fields: [
-      f(FILE.version, T.I32, 1),
-      f(FILE.schema, T.LIST, { elements: T.STRUCT, values: [root, ...columns.map(schemaElement)] }),
-      f(FILE.rows, T.I64, 0n),
-      f(FILE.rowGroups, T.LIST, { elements: T.STRUCT, values: [] }),
-      f(FILE.createdBy, T.BINARY, text('weft')),
-      f(FILE.columnOrders, T.LIST, { elements: T.STRUCT, values: columns.map(() => order) })
+      field(FILE.version, T.I32, 1),
+      ...schemaFields(columns),
+      field(FILE.rows, T.I64, 0n),
+      field(FILE.rowGroups, T.LIST, { elements: T.STRUCT, values: [] }),
+      field(FILE.createdBy, T.BINARY, text('weft')),
+      field(FILE.columnOrders, T.LIST, { elements: T.STRUCT, values: columns.map(() => order) })
     ]
   })
   return Buffer.concat([MAGIC, footer, footerTail(footer.length)])
+}
+
+/** The footer's field that holds the schema, as DuckDB writes it. */
+export function schemaFields (columns: Column[]): ThriftField[] {
+  const root: ThriftStruct = { fields: [field(ELEMENT.repetition, T.I32, 0), field(ELEMENT.name, T.BINARY, text('duckdb_schema')), field(ELEMENT.children, T.I32, columns.length)] }
+  return [field(FILE.schema, T.LIST, { elements: T.STRUCT, values: [root, ...columns.map(schemaElement)] })]
+}
+
+function field (id: number, type: number, value: ThriftField['value']): ThriftField {
+  return { id, type, value }
 }
 
 /** What follows a footer: its length and the magic. */

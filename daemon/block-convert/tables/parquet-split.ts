@@ -13,7 +13,8 @@ import { footerTail, readColumns } from './parquet-schema.ts'
 import { RandomAccess } from './random-access.ts'
 import { requireColumns } from './readers/parquet.ts'
 import type { TableParameters } from './schema.ts'
-import { serializeThrift, T, type ThriftStruct } from './thrift.ts'
+import { serializeThrift } from './thrift-writer.ts'
+import { T, type ThriftStruct } from './thrift.ts'
 
 /**
  * Yields the blocks of all inputs in order. Small row groups are gathered up to `target.bytes`; a larger one gives

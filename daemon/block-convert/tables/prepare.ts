@@ -6,9 +6,13 @@ import { ConversionError } from '../errors.ts'
 import type { Converter, Input, MediaType } from '../index.ts'
 import { ColumnEvidence, looksLikeHeader } from './infer.ts'
 import { inferJsonColumns } from './json-infer.ts'
+import { lexicalRule } from './lexical.ts'
 import { readSamples, type Sample } from './sample.ts'
 import type { Column, Dialect, SourceForm, TableParameters, TargetForm } from './schema.ts'
 import { nearest, readSettings, type TableSettings } from './settings.ts'
+
+/** Share of a window's records that must have the right width for the window to count. */
+const SOUND_SHARE = 0.5
 
 export type Format = 'csv' | 'ndjson' | 'parquet'
 
@@ -67,10 +71,11 @@ function csvSource (inputs: Input[], samples: Sample[][], wanted: TableSettings)
   dialect.header = wanted.header ?? looksLikeHeader(first, evidence)
   if (!dialect.header) gather(evidence, [first])
 
-  inputs.forEach((input, i) => {
+  const rules = evidence.map(column => lexicalRule(column.type(false)))
+  inputs.forEach((_input, i) => {
     for (const sample of samples[i]!) {
       if (i === 0 && sample.first) continue
-      const inside = sample.first ? startOf(sample, dialect, width) : recordsInside(sample, dialect, width)
+      const inside = sample.first ? startOf(sample, dialect, width) : recordsInside(sample, dialect, rules)
       gather(evidence, inside)
     }
   })
@@ -97,16 +102,21 @@ function startOf (sample: Sample, dialect: Dialect, width: number): Field[][] {
 
 /**
  * The records of a window that begins anywhere, even inside a quoted field: read both ways, the way that gives more
- * records of the right width is taken. What is cut at either end is left out.
+ * records like those of the beginning (`rules`, one per column) is taken; neither if both give too few of the right width. What is
+ * cut at either end is left out.
  */
-function recordsInside (sample: Sample, dialect: Dialect, width: number): Field[][] {
-  const newline = sample.text.indexOf('\n')
-  if (newline < 0) return []
+function recordsInside (sample: Sample, dialect: Dialect, rules: Array<(text: string) => boolean>): Field[][] {
+  const width = rules.length
   const options = { partial: !sample.last, columns: width }
-  const outside = parseRecords(sample.text.slice(newline + 1), dialect, options)
-  const inside = parseRecords(dialect.quote + sample.text, dialect, options).slice(1)
-  const share = (records: Field[][]): number => records.filter(record => record.length === width).length / Math.max(1, records.length)
-  return share(inside) > share(outside) ? inside : outside
+  const readings = ['', dialect.quote].map(opening => {
+    const records = parseRecords(opening + sample.text, dialect, options).slice(1)
+    const sound = records.filter(record => record.length === width)
+    const alike = sound.filter(record => record.every((field, i) => field === null || rules[i]!(field)))
+    return { sound, share: sound.length / Math.max(1, records.length), alike: alike.length / Math.max(1, records.length) }
+  })
+  const [outside, inside] = readings as [typeof readings[0], typeof readings[0]]
+  const best = inside.alike > outside.alike ? inside : outside
+  return best.share >= SOUND_SHARE ? best.sound : []
 }
 
 function force (columns: Column[], types: Map<string, string>): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
@@ -207,6 +208,32 @@ describe('integration: hello', () => {
       assert.deepEqual(a.network.peers(), [])
     })
   }
+
+  it('disconnects a peer that sends much before it says hello', async () => {
+    await using a = await startNode()
+    await using other = await stranger()
+    const connection = await dial(other, a)
+    const streams = await Promise.all([KAD, ADVERT].map(async protocol => await connection.newStream(protocol)))
+    for (const stream of streams) stream.send(new Uint8Array(200 * 1024))
+    await closedWithin(connection, 3000)
+  })
+
+  it('does not mind connections that are reset or speak something else', async () => {
+    await using a = await startNode()
+    const [, , host, , port] = a.address.split('/')
+    const sockets = await Promise.all(Array.from({ length: 12 }, async (_, i) => {
+      const socket = connect(Number(port), host)
+      socket.on('error', () => { /* what the node does to such a connection is its business */ })
+      await pEvent(socket, 'connect')
+      if (i % 3 === 0) socket.resetAndDestroy()
+      else if (i % 3 === 1) socket.end('GET / HTTP/1.1\r\n\r\n')
+      else socket.write(randomBytes(1000), () => { socket.resetAndDestroy() })
+      return socket
+    }))
+    await Promise.all(sockets.map(async socket => { if (!socket.closed) await pEvent(socket, 'close', { timeout: 12_000 }) }))
+    await using b = await startNode({ bootstrap: [a.address] })
+    await eventually('still greets', b.network.events, ['peer'], () => b.network.peers()[0])
+  })
 
   it('takes hello once per connection', async () => {
     await using a = await startNode()

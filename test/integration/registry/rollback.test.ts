@@ -9,12 +9,13 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { reader, writer } from 'protons-runtime'
+import { ADVERT_DOMAIN, EXCHANGE_BYTES_MAX, PUSHES_PER_MINUTE_MAX } from '../../../daemon/dht-registry/constants.ts'
 import { recordKey } from '../../../daemon/dht-registry/keys.ts'
 import { decodeResponse, encodeRequest, REQUEST, STATUS, type Response } from '../../../daemon/dht-registry/messages.ts'
 import { openRecord } from '../../../daemon/dht-registry/records.ts'
 import { STREAM_WINDOW_INITIAL_BYTES } from '../../../daemon/network/constants.ts'
 import { encodeHello, encodeVerdict, VERDICT } from '../../../daemon/network/messages.ts'
-import type { Identity } from '../../../daemon/trust/index.ts'
+import { DAG_CBOR_PAYLOAD, encodeCanonical, seal, type Identity } from '../../../daemon/trust/index.ts'
 import { content, NETWORK, startNode, type TestNode } from './node.ts'
 
 /** Replays an owner's old, well-signed adverts in every way a third peer has. */
@@ -76,6 +77,39 @@ describe('integration: replayed adverts', () => {
     await attempt(reader)
     await using again = await reader.restart()
     await attempt(again)
+  })
+})
+
+describe('integration: hostile adverts', () => {
+  it('are refused with a reason, and nothing of them is known', async () => {
+    await using target = await startNode()
+    await using other = await startNode({ name: NETWORK })
+    await using peer = await impostor(other.identity, target)
+    await other.registry.publish(content())
+    const good = await advertOf(other)
+    const nested = await seal(other.identity.nodeKey, ADVERT_DOMAIN, DAG_CBOR_PAYLOAD, new Uint8Array(60_000).fill(0x81))
+    const foreign = await seal(other.identity.operatorKey, ADVERT_DOMAIN, DAG_CBOR_PAYLOAD, encodeCanonical({ v: 1 }))
+    for (const [advert, reason] of [[nested, /^malformed/], [foreign, /^malformed/], [new Uint8Array(10), /^malformed/], [new Uint8Array(), /^malformed/], [good.subarray(1), /^malformed/]] as Array<[Uint8Array, RegExp]>) {
+      const response = await peer.push(advert)
+      assert.equal(response.status, STATUS.refused)
+      assert.match(response.reason, reason)
+    }
+    await assert.rejects(peer.push(new Uint8Array(EXCHANGE_BYTES_MAX)), 'more than a message may have')
+    assert.match((await peer.request(9)).reason, /unknown type/)
+    assert.deepEqual(target.registry.view(), [])
+    assert.equal((await peer.push(good)).status, STATUS.ok)
+    assert.equal(target.registry.view().length, 1)
+  })
+
+  it('are taken at a bounded rate', async () => {
+    await using target = await startNode()
+    await using other = await startNode()
+    await using peer = await impostor(other.identity, target)
+    const statuses: number[] = []
+    // Two minutes' worth, in case a minute ends in between.
+    for (let i = 0; i < 2 * PUSHES_PER_MINUTE_MAX + 1; i++) statuses.push((await peer.push(Uint8Array.of(i))).status)
+    assert.ok(statuses.includes(STATUS.busy))
+    assert.ok(statuses.filter(status => status === STATUS.refused).length >= PUSHES_PER_MINUTE_MAX)
   })
 })
 
@@ -154,9 +188,12 @@ async function impostor (identity: Identity, target: TestNode): Promise<Impostor
   await hello.write(encodeVerdict({ code: VERDICT.ok, reason: '', proof: new Uint8Array() }), { signal })
   await hello.read({ signal })
   const request = async (type: number, advert: Uint8Array = new Uint8Array()): Promise<Response> => {
-    const messages = lpStream(await connection.newStream(`/weft/${NETWORK}/advert/1.0.0`, { signal }))
+    const stream = await connection.newStream(`/weft/${NETWORK}/advert/1.0.0`, { signal })
+    const messages = lpStream(stream)
     await messages.write(encodeRequest({ type, advert }), { signal })
-    return decodeResponse((await messages.read({ signal })).subarray())
+    const response = decodeResponse((await messages.read({ signal })).subarray())
+    await stream.close({ signal })
+    return response
   }
   return { host, request, push: async advert => await request(REQUEST.push, advert), [Symbol.asyncDispose]: async () => { await host.stop() } }
 }

@@ -31,7 +31,7 @@ describe('network: framing', () => {
     await c.close()
     await assert.rejects(next.read({ signal: signal() }), { name: 'UnexpectedEOFError' })
     const [, f] = await streamPair()
-    await assert.rejects(messagesOf(f, 1000).read({ signal: AbortSignal.timeout(10) }), { name: 'AbortError' })
+    await assert.rejects(messagesOf(f, 1000).read({ signal: AbortSignal.timeout(10) }), { name: 'TimeoutError' })
   })
 })
 

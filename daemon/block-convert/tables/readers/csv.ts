@@ -13,16 +13,16 @@ import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
 import { RandomAccess } from '../random-access.ts'
 import type { Column, Dialect } from '../schema.ts'
+import { parseType, type ColumnType } from '../types.ts'
 import { textParser, type TextParser } from '../value-text.ts'
 import { INVALID } from '../values.ts'
 import { BatchBuilder, type Batch, type TextReaderOptions } from './batch.ts'
+import { contradiction, SHOWN_CHARS_MAX } from './contradiction.ts'
+import { IN_PLACE, InPlace, inPlaceOf } from './in-place.ts'
 import { TextChunks } from './text-chunks.ts'
 
 const LF = 10
 const CR = 13
-
-/** Characters of a value shown in a message. */
-const SHOWN_CHARS_MAX = 80
 
 /** The record being read goes on in the next piece of text. */
 const INCOMPLETE = -1
@@ -63,6 +63,10 @@ class CsvParser {
   readonly #parsers: TextParser[]
   /** The column takes texts as they are. */
   readonly #plain: boolean[]
+  readonly #types: ColumnType[]
+  /** How each column is read in place (IN_PLACE). */
+  readonly #ways: number[]
+  readonly #inPlace = new InPlace()
   readonly #delimiter: number
   readonly #quote: number
   readonly #quoteText: string
@@ -81,6 +85,8 @@ class CsvParser {
     this.#columns = columns
     this.#parsers = columns.map(column => textParser(column.type, options.side ?? 'source'))
     this.#plain = columns.map(column => column.type === 'VARCHAR')
+    this.#types = columns.map(column => parseType(column.type))
+    this.#ways = this.#types.map(inPlaceOf)
     this.#delimiter = dialect.delimiter.charCodeAt(0)
     this.#quote = dialect.quote.charCodeAt(0)
     this.#quoteText = dialect.quote
@@ -123,6 +129,9 @@ class CsvParser {
     const delimiter = this.#delimiter
     const quote = this.#quote
     const columns = batch.columns
+    const inPlace = this.#inPlace
+    const types = this.#types
+    const ways = this.#ways
     let position = this.#position
     while (position < text.length) {
       const start = position
@@ -142,6 +151,21 @@ class CsvParser {
       for (;;) {
         let code = text.charCodeAt(position)
         let value: string | null
+        const how = ways[column] as number
+        if (how !== IN_PLACE.NOTHING) {
+          const number = inPlace.read(how, types[column] as ColumnType, text, position)
+          if (number !== undefined) {
+            const next = text.charCodeAt(inPlace.end)
+            // a number goes on to the end of its field, or is none
+            if (next === delimiter ? column < width - 1 : column === width - 1 && next === LF) {
+              ;(columns[column] as unknown[])[row] = number
+              position = inPlace.end + 1
+              if (next === LF) break
+              column++
+              continue
+            }
+          }
+        }
         if (code === quote) {
           position = this.#quoted(position, last)
           if (position === INCOMPLETE) break
@@ -304,12 +328,6 @@ class CsvParser {
     const { name, type } = this.#columns[column] as Column
     return contradiction(this.#path, this.#line, name, value, type)
   }
-}
-
-/** A value that its column cannot have. */
-export function contradiction (path: string, line: number, column: string, value: string, type: string): ConversionError {
-  const shown = value.length > SHOWN_CHARS_MAX ? `${value.slice(0, SHOWN_CHARS_MAX)}...` : value
-  return new ConversionError('contradiction', `${path}, line ${line}, column '${column}': ${JSON.stringify(shown)} is not ${type}`, { path, line, column, value: shown, type })
 }
 
 /** Line ends in a text: LF, CR or CRLF. */

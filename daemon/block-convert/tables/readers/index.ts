@@ -24,7 +24,7 @@ export function readBatches (source: BlockSource, form: SourceForm | TargetForm,
   switch (form.format) {
     case 'csv': return readCsv(source, form.dialect, columns, options)
     case 'ndjson': return readNdjson(source, columns, options)
-    case 'parquet': return readParquet(source, columns, options.rows)
+    case 'parquet': return readParquet(source, columns, { rows: options.rows, claims: options.side === 'result' })
   }
 }
 

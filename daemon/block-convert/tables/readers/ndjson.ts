@@ -14,7 +14,7 @@ import { parseType, type Kind } from '../types.ts'
 import { textParser, type TextParser } from '../value-text.ts'
 import { INVALID } from '../values.ts'
 import { BatchBuilder, type Batch, type TextReaderOptions } from './batch.ts'
-import { contradiction } from './csv.ts'
+import { contradiction } from './contradiction.ts'
 import { TextChunks } from './text-chunks.ts'
 
 const LF = 10

@@ -14,21 +14,30 @@ import { readColumns, storedType, type ParquetColumn } from '../parquet-schema.t
 import { RandomAccess } from '../random-access.ts'
 import type { Column } from '../schema.ts'
 import type { Batch } from './batch.ts'
+import { ChunkClaims } from './parquet-claims.ts'
 import { decodeRuns } from './parquet-runs.ts'
 import { decoderOf, type Decoder } from './parquet-values.ts'
+
+export interface ParquetReadOptions {
+  /** Only rows [from, to). */
+  rows?: [number, number]
+  /** Hold what the footer claims about the values (bounds, NULL counts, bloom filters) against them. @default false */
+  claims?: boolean
+}
 
 /**
  * Reads rows [from, to) in batches of BATCH_ROWS; only the last is smaller.
  *
  * @throws ConversionError `bad-input` for what is malformed or has other columns, `unsupported` for encodings we lack
  */
-export function * readParquet (source: BlockSource, columns: Column[], rows?: [number, number]): Generator<Batch> {
+export function * readParquet (source: BlockSource, columns: Column[], options: ParquetReadOptions = {}): Generator<Batch> {
+  const { rows, claims = false } = options
   const file = new RandomAccess(source)
   try {
     const footer = readFooter(file)
     const found = readColumns(footer, file.name())
     requireColumns(found, columns, file.name())
-    const readers = found.map((column, i) => new ColumnReader(file, column, footer.rowGroups.map(group => group.chunks[i] as ColumnChunk)))
+    const readers = found.map((column, i) => new ColumnReader(file, column, footer.rowGroups.map(group => group.chunks[i] as ColumnChunk), claims))
     const from = Math.min(rows?.[0] ?? 0, footer.rows)
     const to = Math.min(rows?.[1] ?? footer.rows, footer.rows)
     if (from > 0) for (const reader of readers) reader.skip(from)
@@ -70,7 +79,11 @@ class ColumnReader {
   #values: unknown[] = []
   #position = 0
 
-  constructor (file: RandomAccess, column: ParquetColumn, chunks: ColumnChunk[]) {
+  readonly #checksClaims: boolean
+  #claims: ChunkClaims | undefined
+
+  constructor (file: RandomAccess, column: ParquetColumn, chunks: ColumnChunk[], claims: boolean) {
+    this.#checksClaims = claims
     this.#file = file
     this.#column = column
     this.#chunks = chunks
@@ -126,15 +139,26 @@ class ColumnReader {
       if (page.kind === 'index') continue
       if (page.kind === 'dictionary') {
         if (this.#dictionary != null) throw this.#bad('it has two dictionaries in one chunk')
-        this.#dictionary = this.#guarded(() => this.#decode(this.#data(page), 'PLAIN', page.values))
+        this.#dictionary = this.#guarded(() => {
+          const bytes = this.#data(page)
+          const values = this.#decode(bytes, 'PLAIN', page.values)
+          this.#claims?.dictionary(bytes, page.values)
+          return values
+        })
         continue
       }
       if (page.values > this.#left) throw this.#bad('it has more values than rows')
       this.#left -= page.values
       if (page.values === 0) continue
-      if (page.values <= skip) return page.values
+      if (page.values <= skip) {
+        // what was not looked at cannot be counted
+        this.#claims = undefined
+        return page.values
+      }
       this.#values = this.#guarded(() => this.#unpack(page))
       this.#position = 0
+      this.#claims?.add(this.#values)
+      if (this.#left === 0) this.#claims?.end()
       return 0
     }
   }
@@ -146,6 +170,7 @@ class ColumnReader {
     this.#offset = chunk.start
     this.#left = chunk.values
     this.#dictionary = undefined
+    this.#claims = this.#checksClaims ? this.#guarded(() => new ChunkClaims(this.#file, this.#column, chunk, this.#decode)) : undefined
   }
 
   #data (page: Page): Uint8Array {

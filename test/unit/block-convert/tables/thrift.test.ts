@@ -3,7 +3,8 @@ import { openSync, readSync, fstatSync, closeSync } from 'node:fs'
 import fc from 'fast-check'
 import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
 import { THRIFT_DEPTH_MAX } from '../../../../daemon/block-convert/tables/parquet-limits.ts'
-import { dropFields, getField, parseThrift, serializeThrift, serializeThriftWith, setField, T, type ThriftField, type ThriftStruct, type ThriftValue } from '../../../../daemon/block-convert/tables/thrift.ts'
+import { serializeThrift, serializeThriftWith } from '../../../../daemon/block-convert/tables/thrift-writer.ts'
+import { dropFields, getField, parseThrift, setField, T, type ThriftField, type ThriftStruct, type ThriftValue } from '../../../../daemon/block-convert/tables/thrift.ts'
 import { Duck, EVERY_TYPE, FLIGHTS } from './readers/duck.ts'
 
 function footerBytes (path: string): Uint8Array {
