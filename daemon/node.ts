@@ -106,8 +106,11 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
       identity,
       loopDelay,
       log: taskLog,
-      policy: peer => trusted(peer.toString()) ? undefined : 'this node works for the peers of its trust.peers only',
-      offers: id => offers(config, id)
+      converters: { find: (id, version) => offers(config, id) ? converterById(id, version) : undefined },
+      policy: {
+        lease: peer => trusted(peer.toString()) ? undefined : { reason: 'policy', message: 'this node works for the peers of its trust.peers only', retryAfterMs: 0 },
+        offer: (_peer, { price }) => BigInt(price) >= BigInt(config.policy.minPrice) ? undefined : { reason: 'policy', message: `this node asks for at least ${config.policy.minPrice} micro${config.prices.unit} per resource hour`, retryAfterMs: 0 }
+      }
     }, { maxLeases: config.policy.maxLeases })
     : undefined
   const coordinator = createCoordinator({

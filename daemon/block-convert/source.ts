@@ -58,6 +58,7 @@ export class RecipeReader implements AsyncDisposable {
   }
 
   async #bytes (recipe: BlockRecipe): Promise<Uint8Array> {
+    if (this.#closed) throw new Error('the reader is closed')
     const out = new Uint8Array(recipe.size)
     let at = 0
     for (const part of recipe.parts) {

@@ -20,6 +20,8 @@ export interface CoordinatorComponents {
   toolbox: Toolbox
   store: Pick<DataDir, 'blocks' | 'journal' | 'scratch'>
   workers: WorkerSource
+  /** Removes what was written of an output that was never renamed, by the output's path. @default it is left, and told */
+  removePartials?: (finalPath: string) => Promise<number>
   log: Log
   clock?: Clock
 }
@@ -69,7 +71,14 @@ class JobCoordinator implements Coordinator {
   }
 
   async start (): Promise<void> {
-    const settled = await settleJournal(this.#journal, this.#components.store.blocks, this.#clock, this.#components.log)
+    const { store, log, removePartials } = this.#components
+    const settled = await settleJournal({
+      journal: this.#journal,
+      blocks: store.blocks,
+      removePartials: removePartials ?? (async () => { throw new Error('no way to remove partial outputs was given') }),
+      clock: this.#clock,
+      log
+    })
     for (const { key, report } of settled) this.#history.set(report.job, { report, recordKey: key })
     await this.#trimHistory()
   }

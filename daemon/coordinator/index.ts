@@ -36,6 +36,8 @@ export interface JobRequest {
   deadlineSeconds?: number
   /** Orders in flight per worker, for benches. @default the worker's slots */
   inFlight?: number
+  /** For benches: an order is in flight until its result is durable. @default until the result is there */
+  awaitCommit?: boolean
 }
 
 export type JobState = 'preparing' | 'running' | 'merging' | 'done' | 'failed' | 'cancelled'
@@ -61,8 +63,8 @@ export interface JobReport {
   blocks: { total: number, done: number, local: number, remote: number, memo: number, redispatched: number, hedged: number, rejected: number }
   check: { equivalence: string, distance: number, bound: number, blocksChecked: number, blocksUnmeasured: number, whole: boolean }
   workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string }>
-  /** Engine and dispatch measurements, in milliseconds. */
-  timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, resultsPerSecond: number }
+  /** Engine and dispatch measurements, in milliseconds; a round trip is from an order to its result, `durable` until its entry is durable. */
+  timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, durableMsP50: number, durableMsP99: number, resultsPerSecond: number }
   created: number
   finished?: number
 }

@@ -68,7 +68,8 @@ export class JobRun {
       verify: request.verify ?? 'sample',
       bound: init.bound,
       deadlineAt: request.deadlineSeconds == null ? undefined : init.startedAt + request.deadlineSeconds * 1000,
-      inFlight: request.inFlight
+      inFlight: request.inFlight,
+      awaitCommit: request.awaitCommit
     })
     const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0)
     this.#blockBytes = request.blockBytes == null

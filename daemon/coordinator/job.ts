@@ -39,12 +39,6 @@ export interface JobInit {
   created: number
 }
 
-/** Where the writer keeps the output until it is renamed, if it tells: what a restart has to remove. */
-function partialOf (writer: OutputWriter): string | undefined {
-  const { partial } = writer as { partial?: unknown }
-  return typeof partial === 'string' ? partial : undefined
-}
-
 /** Ends the preparation early. */
 class Stopped extends Error {
   readonly error: JobError
@@ -74,6 +68,8 @@ export class RunningJob implements Job {
   #runStartedAt = 0
   #runMs = 0
   #stopped = false
+  /** Once it has ended; what it was made of is let go then. */
+  #final: JobReport | undefined
 
   constructor (components: JobComponents, init: JobInit) {
     this.id = init.spec.id
@@ -110,6 +106,7 @@ export class RunningJob implements Job {
   }
 
   report (): JobReport {
+    if (this.#final != null) return this.#final
     const { clock } = this.#components
     const counts = this.#run?.counts()
     return buildReport({
@@ -155,6 +152,7 @@ export class RunningJob implements Job {
     this.#error = end.error
     this.#state = end.state
     const report = this.report()
+    this.#final = report
     try {
       await this.#components.journal.append(this.recordKey, encodeRecord({ phase: 'ended', job: this.id, key: this.#key, report }))
     } catch (error) {
@@ -177,13 +175,14 @@ export class RunningJob implements Job {
     try {
       const preparing = toolbox.prepare(inputs, to, request.settings ?? {})
       this.#conversion = await Promise.race([preparing, this.#stop.promise])
+      // On record before the first byte is written: whatever happens, a restart knows where to look for what is left.
+      const record = encodeRecord({ phase: 'running', job: spec.id, key: this.#key, spec: spec.bytes, output: request.output, report: this.report() })
+      await Promise.race([this.#stop.promise, journal.append(this.recordKey, record)])
       const writer = await toolbox.output(request.output, this.#conversion, { overwrite: request.overwrite ?? false })
         .catch((error: unknown) => { throw new Stopped(toOutputError(error, request.output)) })
-      try {
-        await Promise.race([this.#stop.promise, journal.append(this.recordKey, encodeRecord({ phase: 'running', job: spec.id, key: this.#key, spec: spec.bytes, partial: partialOf(writer), report: this.report() }))])
-      } catch (error) {
+      if (this.#stopped) {
         await writer.abort()
-        throw error
+        await this.#stop.promise
       }
       this.#prepareMs = clock.monotonic() - this.#startedAt
       return writer
@@ -208,7 +207,7 @@ export class RunningJob implements Job {
       created: this.#init.created,
       news: news => { this.#news(news) },
       announce: async ({ digest }) => {
-        await journal.append(this.recordKey, encodeRecord({ phase: 'renaming', job: spec.id, key: this.#key, spec: spec.bytes, partial: partialOf(writer), digest, report: this.report() }))
+        await journal.append(this.recordKey, encodeRecord({ phase: 'renaming', job: spec.id, key: this.#key, spec: spec.bytes, output: request.output, digest, report: this.report() }))
       }
     })
     this.#run = run
@@ -262,6 +261,7 @@ export class RunningJob implements Job {
 
   async #clean (): Promise<void> {
     const keys = this.#run?.clear() ?? []
+    this.#run = undefined
     try {
       for (let at = 0; at < keys.length; at += REMOVALS_AT_ONCE) {
         await Promise.all(keys.slice(at, at + REMOVALS_AT_ONCE).map(async key => { await this.#components.journal.remove(key) }))

@@ -13,10 +13,10 @@ const INLINE = 1
 
 /** How much of the job is known to have happened. */
 export type JobRecord =
-  /** No output at its final name. `partial`: what to remove, where the writer told it. */
-  | { v: number, phase: 'running', job: string, key: string, spec: Uint8Array, partial?: string, report: JobReport }
+  /** No output at its final name; there may be a partial one beside it. */
+  | { v: number, phase: 'running', job: string, key: string, spec: Uint8Array, output: string, report: JobReport }
   /** The output is complete and checked and is being renamed: it may be at its final name. */
-  | { v: number, phase: 'renaming', job: string, key: string, spec: Uint8Array, partial?: string, report: JobReport, digest: Uint8Array }
+  | { v: number, phase: 'renaming', job: string, key: string, spec: Uint8Array, output: string, report: JobReport, digest: Uint8Array }
   | { v: number, phase: 'ended', job: string, key: string, report: JobReport }
 
 export const RECORD_PREFIX = 'job/'

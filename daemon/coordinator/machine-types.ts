@@ -16,6 +16,8 @@ export interface JobMachineInit {
   deadlineAt?: number
   /** Orders in flight per worker, whatever slots it declares (a draining worker still gets none). */
   inFlight?: number
+  /** An order counts as in flight until its result is durable. @default until there is a result */
+  awaitCommit?: boolean
   limits?: Partial<JobLimits>
   faults?: ReadonlySet<PlantedFault>
 }
@@ -122,8 +124,10 @@ export interface JobCounts {
   workersLive: number
   whole: boolean
   workers: Array<{ id: string, blocks: number, wallMs: number, failed: number, lost?: string }>
-  /** Milliseconds from dispatch to durable, a bounded even sample. */
-  roundTrips: number[]
+  /** Milliseconds from an order to its result, a bounded even sample. */
+  roundTrips: readonly number[]
+  /** The same until the result's entry is durable. */
+  durableTrips: readonly number[]
 }
 
 export interface JobMachine {

@@ -304,6 +304,8 @@ class Machine implements JobMachine {
     if (block.drawn) worker.drawn++
     worker.accepted++
     worker.wallMs += event.wallMs
+    this.#tally.arrived(this.#now - attempt.at)
+    worker.settling++
     this.#settlingBlocks++
     this.#settlingBytes += event.size
     if (event.held === 'volatile') {
@@ -376,6 +378,7 @@ class Machine implements JobMachine {
   }
 
   #settled (block: Block): void {
+    (block.by as WorkerEntry).settling--
     this.#settlingBlocks--
     this.#settlingBytes -= block.outputBytes
   }
@@ -471,7 +474,7 @@ class Machine implements JobMachine {
   }
 
   #advanceRunning (): void {
-    const { deadlineAt, inFlight } = this.#init
+    const { deadlineAt, inFlight, awaitCommit } = this.#init
     if (deadlineAt != null && this.#now >= deadlineAt) {
       this.#fail({ code: 'deadline', message: 'the deadline passed before the job was done' })
       return
@@ -488,7 +491,7 @@ class Machine implements JobMachine {
       return
     }
     if (this.#settlingBlocks < SETTLING_BLOCKS_MAX && this.#settlingBytes < SETTLING_BYTES_MAX) {
-      deal(this.#queue, this.#workers.list, { now: this.#now, inFlight, splitEnded: this.#splitEnded }, (block, worker) => { this.#give(block, worker) })
+      deal(this.#queue, this.#workers.list, { now: this.#now, inFlight, awaitCommit, splitEnded: this.#splitEnded }, (block, worker) => { this.#give(block, worker) })
     }
     this.#pull()
   }

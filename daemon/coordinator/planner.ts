@@ -8,13 +8,15 @@ export interface DealContext {
   now: number
   /** Orders in flight per worker instead of its slots. */
   inFlight?: number
+  /** Results that are not durable yet count as in flight. */
+  awaitCommit?: boolean
   /** No more blocks will come: the end of the job is near when few wait. */
   splitEnded: boolean
 }
 
 function room (worker: WorkerEntry, context: DealContext): number {
   if (worker.slots === 0) return 0
-  return (context.inFlight ?? worker.slots) - worker.open.size
+  return (context.inFlight ?? worker.slots) - worker.open.size - (context.awaitCommit === true ? worker.settling : 0)
 }
 
 /** Milliseconds until the worker would have done one more block, by what was measured; without any measure, by load alone. */
@@ -133,5 +135,5 @@ export function planBlockBytes (mediaType: string, totalBytes: number, slots: nu
 
 /** Never more than BLOCKS_MAX blocks, with room for splitters that end blocks early. */
 export function clampBlockBytes (bytes: number, totalBytes: number): number {
-  return Math.max(1, Math.floor(bytes), Math.ceil(totalBytes / (BLOCKS_MAX / 2)))
+  return Math.max(1, Math.floor(bytes), Math.ceil(totalBytes / (BLOCKS_MAX * 7 / 8)))
 }

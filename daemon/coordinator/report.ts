@@ -23,7 +23,7 @@ export interface JobFacts {
   timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, runMs: number }
 }
 
-export function percentile (values: number[], share: number): number {
+export function percentile (values: readonly number[], share: number): number {
   if (values.length === 0) return 0
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number
@@ -82,6 +82,8 @@ export function buildReport (facts: JobFacts): JobReport {
       checkMs: round(timing.checkMs),
       roundTripMsP50: round(percentile(counts?.roundTrips ?? [], 0.5)),
       roundTripMsP99: round(percentile(counts?.roundTrips ?? [], 0.99)),
+      durableMsP50: round(percentile(counts?.durableTrips ?? [], 0.5)),
+      durableMsP99: round(percentile(counts?.durableTrips ?? [], 0.99)),
       resultsPerSecond: timing.runMs > 0 ? round(done / (timing.runMs / 1000)) : 0
     },
     created: facts.created,

@@ -1,7 +1,6 @@
 /** After a restart: what the last run of the daemon left of its jobs is told and removed. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import type { Log } from '../log.ts'
 import type { BlockStore, Journal } from '../store/index.ts'
@@ -12,9 +11,18 @@ import type { JobReport } from './index.ts'
 
 const INTERRUPTED = 'the daemon stopped while this job ran; no output was written; run it again'
 
+export interface SettleComponents {
+  journal: Pick<Journal, 'entries' | 'append' | 'remove'>
+  blocks: Pick<BlockStore, 'delete'>
+  /** Removes what was written of an output that was never renamed. */
+  removePartials: (finalPath: string) => Promise<number>
+  clock: Clock
+  log: Log
+}
+
 /** Reports of all jobs on record, oldest first; the unfinished ones are ended first. */
 export async function settleJournal (
-  journal: Pick<Journal, 'entries' | 'append' | 'remove'>, blocks: Pick<BlockStore, 'delete'>, clock: Clock, log: Log
+  { journal, blocks, removePartials, clock, log }: SettleComponents
 ): Promise<Array<{ key: string, report: JobReport }>> {
   const records: Array<[string, JobRecord]> = []
   for await (const [key, value] of journal.entries(RECORD_PREFIX)) records.push([key, decodeRecord(value)])
@@ -26,8 +34,12 @@ export async function settleJournal (
       continue
     }
     const done = record.phase === 'renaming' && await renamed(record)
-    if (record.partial != null) await rm(record.partial, { force: true })
-    else log.warn({ job: record.job }, 'the name of a partial output is not on record')
+    try {
+      await removePartials(record.output)
+    } catch (error) {
+      // The folder may be gone or shut by now; the job is settled all the same.
+      log.warn({ error, job: record.job, output: record.output }, 'a partial output could not be removed')
+    }
     const finished = clock.utc()
     const report: JobReport = done
       ? { ...record.report, state: 'done', finished }

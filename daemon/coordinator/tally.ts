@@ -4,6 +4,23 @@ import type { Block } from './block-table.ts'
 import type { JobCounts } from './machine-types.ts'
 import type { WorkerEntry } from './worker-table.ts'
 
+/** A bounded, even sample: when it is full, every second value goes and later ones are taken half as often. */
+class Sample {
+  #values: number[] = []
+  #stride = 1
+  #seen = 0
+
+  add (value: number): void {
+    if (this.#seen++ % this.#stride !== 0) return
+    this.#values.push(value)
+    if (this.#values.length < ROUND_TRIPS_MAX) return
+    this.#values = this.#values.filter((_, i) => i % 2 === 0)
+    this.#stride *= 2
+  }
+
+  get values (): readonly number[] { return this.#values }
+}
+
 export class Tally {
   known = false
   bytesKnown = 0
@@ -17,23 +34,23 @@ export class Tally {
   #checked = 0
   #greatestDistance = 0
   #units = 0
-  #trips: number[] = []
-  #tripStride = 1
-  #tripsSeen = 0
+  readonly #resultTrips = new Sample()
+  readonly #durableTrips = new Sample()
   #newsLeft = BLOCK_NEWS_PER_SECOND
   #newsAt = 0
 
-  done (block: Block, roundTripMs: number): void {
+  /** A result came back this long after its order left. */
+  arrived (roundTripMs: number): void {
+    this.#resultTrips.add(roundTripMs)
+  }
+
+  done (block: Block, durableMs: number): void {
     this.doneBlocks++
     this.#bytesDone += block.size
     this.#units += block.units
     if (block.by?.kind === 'local') this.#local++
     else this.#remote++
-    if (this.#tripsSeen++ % this.#tripStride !== 0) return
-    this.#trips.push(roundTripMs)
-    if (this.#trips.length < ROUND_TRIPS_MAX) return
-    this.#trips = this.#trips.filter((_, i) => i % 2 === 0)
-    this.#tripStride *= 2
+    this.#durableTrips.add(durableMs)
   }
 
   /** A block that was done lost its result again. */
@@ -85,7 +102,8 @@ export class Tally {
       units: this.#units,
       whole: this.whole,
       workers: workers.map(({ id, accepted, wallMs, failed, lost }) => ({ id, blocks: accepted, wallMs, failed, lost })),
-      roundTrips: [...this.#trips]
+      roundTrips: this.#resultTrips.values,
+      durableTrips: this.#durableTrips.values
     }
   }
 }

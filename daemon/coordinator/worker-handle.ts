@@ -134,5 +134,14 @@ export class WorkerHandle {
 /** An engine knows lines within its block only; the user wants those of the file. */
 function atLine (details: Record<string, unknown> | undefined, recipe: BlockRecipe): Record<string, unknown> | undefined {
   const line = details?.lineInBlock
-  return typeof line === 'number' ? { ...details, line: recipe.origin.line + line } : details
+  return typeof line === 'number' ? { ...details, line: recipe.origin.line + line - 1 - headLines(recipe) } : details
+}
+
+/** Lines a block begins with that are not its own: the header each block of a text table is given. */
+function headLines ({ parts }: BlockRecipe): number {
+  const first = parts[0]
+  if (first == null || !('bytes' in first)) return 0
+  let lines = 0
+  for (const byte of first.bytes) if (byte === 0x0a) lines++
+  return lines
 }

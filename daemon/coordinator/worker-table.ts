@@ -16,6 +16,8 @@ export class WorkerEntry {
   /** Attempts it owes an outcome for. */
   readonly open = new Set<Attempt>()
   openBytes = 0
+  /** Its results that are not durable yet. */
+  settling = 0
   /** Gets nothing until then. */
   pausedUntil = 0
   failuresInRow = 0

@@ -29,6 +29,8 @@ export interface HelloInit {
   timeoutMs?: number
   /** UTC milliseconds. @default Date.now */
   now?: () => number
+  /** Called when a connection did not pass and is about to be closed. */
+  failed?: (peer: PeerId, reason: Error) => void
 }
 
 interface State {
@@ -37,6 +39,8 @@ interface State {
   greeted?: PeerGreeted
   /** A hello stream was opened or accepted. */
   begun: boolean
+  /** It did not pass; the connection is being closed. */
+  failed: boolean
   /** Handlers of other protocols that wait for the end of hello. */
   waiting: number
   timer: NodeJS.Timeout
@@ -140,6 +144,7 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
       connection,
       greeting: Promise.withResolvers(),
       begun: false,
+      failed: false,
       waiting: 0,
       timer: setTimeout(() => { this.#fail(state, new HelloError('timeout', `no hello within ${this.#init.timeoutMs ?? HELLO_TIMEOUT_MS} ms`)) }, this.#init.timeoutMs ?? HELLO_TIMEOUT_MS),
       ended: new AbortController(),
@@ -169,7 +174,7 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
 
   readonly #onStream = async (stream: Stream, connection: Connection): Promise<void> => {
     const state = this.#track(connection)
-    if (state.begun) {
+    if (state.begun || state.failed) {
       stream.abort(new HelloError('duplicate', 'hello is said once per connection'))
       return
     }
@@ -228,7 +233,7 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
 
   #pass (state: State, hello: HelloInfo): void {
     const { connection } = state
-    if (!this.#states.has(connection.id)) return
+    if (state.failed || !this.#states.has(connection.id)) return
     clearTimeout(state.timer)
     state.uncount()
     const greeted: PeerGreeted = { peer: connection.remotePeer, connection, hello }
@@ -247,19 +252,17 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
 
   #fail (state: State, reason: unknown): void {
     const { connection } = state
-    if (state.greeted != null) {
-      // It passed; only the closing of the hello stream failed, and the connection tells when it ends.
-      return
-    }
+    // It passed, and only the closing of the hello stream failed; or it failed before, and this follows from that.
+    if (state.greeted != null || state.failed) return
+    state.failed = true
     const error = reason instanceof Error ? reason : new HelloError('closed', String(reason))
-    state.greeting.reject(error)
-    if (this.#states.delete(connection.id)) {
-      clearTimeout(state.timer)
-      state.ended.abort(error)
-      this.#components.log.debug({ peer: connection.remotePeer.toString(), reason: error.message }, 'connection closed without hello')
-    }
+    clearTimeout(state.timer)
     state.uncount()
-    if (connection.status !== 'open') return
+    state.greeting.reject(error)
+    state.ended.abort(error)
+    if (!this.#states.has(connection.id)) return
+    this.#components.log.debug({ peer: connection.remotePeer.toString(), reason: error.message }, 'connection closed without hello')
+    this.#init.failed?.(connection.remotePeer, error)
     connection.close({ signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(cause => { connection.abort(cause) })
   }
 }

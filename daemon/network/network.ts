@@ -78,29 +78,34 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
       ...(init.db == null ? {} : { datastore: sublevel(init.db, 'dht') })
     }
   }, greeter)
+  const failures = new EventTarget()
   hello = new HelloService({ libp2p, identity, log }, {
     protocol: `/weft/${config.name}/hello/1.0.0`,
     network: config.name,
     agent: config.agent ?? 'weft',
     roles: config.roles ?? [],
+    failed: (peer, reason) => { failures.dispatchEvent(Object.assign(new Event(peer.toString()), { reason })) },
     ...(init.helloTimeoutMs == null ? {} : { timeoutMs: init.helloTimeoutMs })
   })
-  return new WeftNetwork(libp2p, hello, config.name, bootstrap, log)
+  return new WeftNetwork(libp2p, hello, failures, config.name, bootstrap, log)
 }
 
 class WeftNetwork implements Network {
   readonly libp2p: Host
   readonly name: string
   readonly #hello: HelloService
+  /** An event named by the peer's id when a connection to it does not pass hello. */
+  readonly #failures: EventTarget
   readonly #bootstrap: Bootstrap
   readonly #bootstrapCount: number
   readonly #routingTable: RoutingTable
   #state: 'stopped' | 'started' = 'stopped'
 
-  constructor (libp2p: Host, hello: HelloService, name: string, bootstrap: Multiaddr[], log: Log) {
+  constructor (libp2p: Host, hello: HelloService, failures: EventTarget, name: string, bootstrap: Multiaddr[], log: Log) {
     this.libp2p = libp2p
     this.name = name
     this.#hello = hello
+    this.#failures = failures
     this.#bootstrapCount = bootstrap.length
     this.#bootstrap = new Bootstrap({
       dial: async (address, options) => await libp2p.dial(address, options),
@@ -151,8 +156,18 @@ class WeftNetwork implements Network {
     if (known != null) return known
     // Without an address the DHT has to be asked, and a node that just started knows nobody there yet.
     if (!await this.#hasAddress(peer)) await this.joined({ signal: AbortSignal.any([signal, AbortSignal.timeout(JOIN_TIMEOUT_MS)]) })
-    const connection = await this.libp2p.dial(peer, { signal })
-    return await settledOrAborted(this.#hello.greeted(connection), signal)
+    // A refusal may close the connection before the dial ends: then the reason for that is the reason.
+    let refusal: Error | undefined
+    const onFailure = (event: Event): void => { refusal = (event as Event & { reason: Error }).reason }
+    this.#failures.addEventListener(peer.toString(), onFailure)
+    try {
+      const connection = await this.libp2p.dial(peer, { signal })
+      return await settledOrAborted(this.#hello.greeted(connection), signal)
+    } catch (error) {
+      throw refusal ?? error
+    } finally {
+      this.#failures.removeEventListener(peer.toString(), onFailure)
+    }
   }
 
   async #hasAddress (peer: PeerId): Promise<boolean> {

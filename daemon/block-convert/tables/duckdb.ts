@@ -121,7 +121,7 @@ function engineError (error: unknown, columns: Column[]): unknown {
   }
   const line = message.split('\n')[0]!.trim()
   const json = /Malformed JSON in file .*?, at byte \d+ in (?:line|record\/value) (\d+): (.*)/.exec(line)
-  if (json != null) return new ConversionError('bad-input', `malformed JSON on line ${json[1]} of the block: ${json[2]}`, { lineInBlock: Number(json[1]) })
+  if (json != null) return new ConversionError('bad-input', `malformed JSON near line ${json[1]} of the block: ${json[2]}`, { lineInBlock: Number(json[1]) })
   if (/No magic bytes found|too small to be a Parquet file|Parquet file/i.test(line) && /Invalid Input/.test(line)) return new ConversionError('bad-input', line)
   return new ConversionError('engine', `the table engine failed: ${line}`, { outOfMemory: /Out of Memory/i.test(line) })
 }

@@ -110,7 +110,7 @@ describe('integration: hello', () => {
     await using a = await startNode({ listen: ['/memory/hello-a'] })
     await using b = await startNode({ listen: ['/memory/hello-b'], bootstrap: ['/memory/hello-a'] })
     await eventually('both greet', b.network.events, ['peer'], () => b.network.peers()[0])
-    assert.equal(a.network.peers().length, 1)
+    await eventually('both greet', a.network.events, ['peer'], () => a.network.peers()[0])
   })
 
   it('serves no DHT and no advert stream to a peer that never says hello, and closes the connection', async () => {

@@ -49,12 +49,18 @@ export function inProcessToolbox (): Toolbox {
   }
 }
 
+const partialOf = (finalPath: string): string => join(dirname(finalPath), `.${basename(finalPath)}.partial`)
+
+async function removePartials (finalPath: string): Promise<number> {
+  await rm(partialOf(finalPath), { force: true })
+  return 1
+}
+
 async function fileWriter (finalPath: string, conversion: Conversion, overwrite: boolean): Promise<OutputWriter> {
   const family = familyOf(conversion.converter.id)
-  const partial = join(dirname(finalPath), `.${basename(finalPath)}.partial`)
+  const partial = partialOf(finalPath)
   let handle = await open(partial, 'w')
   return {
-    partial,
     async add (parts: BlockSource[]) { for (const part of parts) await handle.write(await bytesOf(part)) },
     async finish (expected: { units?: number, blocks: number }) {
       await handle.close()
@@ -74,7 +80,7 @@ async function fileWriter (finalPath: string, conversion: Conversion, overwrite:
       await handle.close().catch(() => { /* it was closed by finish */ })
       await rm(partial, { force: true })
     }
-  } as OutputWriter
+  }
 }
 
 /** Runs converters in this process. */
@@ -174,7 +180,7 @@ export async function bench (root: string, makeSource?: (local: (offer: Offer, e
   const executor = inProcessExecutor(dir.scratch)
   const local = (offer: Offer, events: WorkerEvents): Worker => createLocalWorker({ executor, toolbox, blocks: dir.blocks }, offer, events)
   const source: WorkerSource = makeSource?.(local) ?? localSource(local)
-  const make = (workers: WorkerSource): Coordinator => createCoordinator({ toolbox, store: dir, workers, log: silentLog })
+  const make = (workers: WorkerSource): Coordinator => createCoordinator({ toolbox, store: dir, workers, log: silentLog, removePartials })
   const coordinator = make(source)
   const events: JobEvent[] = []
   coordinator.events.addEventListener('job', ({ detail }) => { events.push(detail) })

@@ -1,0 +1,23 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+
+export interface Peer {
+  address: string
+  /** SIGKILL; resolves when the process is gone. */
+  kill: () => Promise<void>
+}
+
+export async function peerProcess (role: 'worker' | 'sender' | 'receiver'): Promise<Peer> {
+  const child: ChildProcess = fork(join(import.meta.dirname, 'peer-process.ts'), [role])
+  const [address] = await once(child, 'message') as [string]
+  return {
+    address,
+    async kill () {
+      if (child.exitCode != null || child.signalCode != null) return
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    }
+  }
+}
