@@ -77,7 +77,7 @@ function readConfigFile (path: string, required: boolean): { path: string, tree:
   } catch (error) {
     if (error instanceof ConfigError) throw error
     const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' && !required) return undefined
+    if ((code === 'ENOENT' || code === 'ENOTDIR') && !required) return undefined
     const reasons: Record<string, string> = { ENOENT: 'there is no such file', EACCES: 'no permission to read it', EISDIR: 'it is a folder' }
     throw new ConfigError(`cannot read the configuration ${path}: ${reasons[code ?? ''] ?? message}`, { file: path }, { cause: error })
   }

@@ -60,4 +60,19 @@ export class Block {
     this.index = index
     this.size = size
   }
+
+  /** From now on this worker gets the block only if nobody else can. */
+  shun (worker: WorkerEntry): void {
+    if (this.avoid == null) this.avoid = [worker]
+    else if (!this.avoid.includes(worker)) this.avoid.push(worker)
+  }
+
+  /** Has no result again; waits for a worker. */
+  withdraw (): void {
+    this.state = 'ready'
+    this.result = undefined
+    this.by = undefined
+    this.checked = false
+    this.rechecking = false
+  }
 }

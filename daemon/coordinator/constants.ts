@@ -17,8 +17,10 @@ export const LOOK_AHEAD_SPARE = 4
 
 /** Results that are not durable yet, at most: beyond it nothing is dispatched until the disk catches up. */
 export const SETTLING_BLOCKS_MAX = 8192
-/** The same in bytes. */
+/** The same in bytes, wherever they are ... */
 export const SETTLING_BYTES_MAX = 1024 * 1024 * 1024
+/** ... and in memory. */
+export const SETTLING_MEMORY_MAX = 64 * 1024 * 1024
 
 /** One merge order's worth: enough to amortise the hand-over to a thread, little enough to stop soon. */
 export const MERGE_BATCH_BYTES = 8 * 1024 * 1024
@@ -92,6 +94,12 @@ export const STORES_AT_ONCE = 8
 
 /** Journal entries of an ended job removed at a time, so that the entries of running jobs do not wait behind all of them. */
 export const REMOVALS_AT_ONCE = 2048
+
+/** Longest wait for a worker to be let go; what it still does is of no interest to the job. Milliseconds. */
+export const CLOSE_MS_MAX = 10_000
+
+/** Longest delay of a timer in Node; a later time is waited for in several. Milliseconds. */
+export const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** Jobs running at once; more are refused. */
 export const JOBS_MAX = 64

@@ -64,7 +64,7 @@ export interface JobReport {
   check: { equivalence: string, distance: number, bound: number, blocksChecked: number, blocksUnmeasured: number, whole: boolean }
   workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string }>
   /** Engine and dispatch measurements, in milliseconds; a round trip is from an order to its result, `durable` until its entry is durable. */
-  timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, durableMsP50: number, durableMsP99: number, resultsPerSecond: number }
+  timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, durableMsP50?: number, durableMsP99?: number, resultsPerSecond: number }
   created: number
   finished?: number
 }

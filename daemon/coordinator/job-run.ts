@@ -6,7 +6,7 @@
 import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter } from '../block-convert/index.ts'
 import type { Offer, Order } from '../task-protocol/index.ts'
 import { Checks } from './checks.ts'
-import { INLINE_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE } from './constants.ts'
+import { INLINE_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { conversionCode, toJobError } from './job-errors.ts'
 import { encodeResult, resultKey } from './journal-entries.ts'
 import { Limiter } from './limiter.ts'
@@ -76,11 +76,12 @@ export class JobRun {
       ? planBlockBytes(conversion.converter.from, totalBytes, components.slots())
       : clampBlockBytes(request.blockBytes, totalBytes)
     const push = (event: JobEventIn): void => { this.#push(event) }
+    const warn = (error: unknown, message: string): void => { components.log.warn({ error, job: init.job }, message) }
     const recipe = (block: number): BlockRecipe => this.#recipes[block] as BlockRecipe
     this.#reader = new RecipeReader(inputs)
     this.#shelf = new ResultShelf(components, init.key)
     this.#checks = new Checks({ toolbox: components.toolbox, conversion, inputs, reader: this.#reader, recipe, shelf: this.#shelf, push })
-    this.#lane = new OutputLane({ writer, inputs, output: request.output, shelf: this.#shelf, push })
+    this.#lane = new OutputLane({ writer, inputs, output: request.output, shelf: this.#shelf, push, warn })
     this.#recruiter = new Recruiter({
       source: components.workers,
       offer: this.#offer(),
@@ -93,7 +94,7 @@ export class JobRun {
       ownerOf: (block, attempt) => this.#machine.ownerOf(block, attempt),
       inputsUnchanged: async () => { await checkUnchanged(inputs) },
       news: init.news,
-      warn: (error, message) => { components.log.warn({ error, job: init.job }, message) },
+      warn,
       log: components.log
     })
   }
@@ -225,7 +226,7 @@ export class JobRun {
     clearTimeout(this.#timer)
     if (at == null) return
     // Timers may fire up to a millisecond early; a tick that is early would only ask for the next.
-    this.#timer = setTimeout(() => { this.#push({ type: 'tick' }) }, Math.max(1, Math.ceil(at - this.#components.clock.monotonic())))
+    this.#timer = setTimeout(() => { this.#push({ type: 'tick' }) }, Math.min(TIMER_MS_MAX, Math.max(1, Math.ceil(at - this.#components.clock.monotonic()))))
   }
 
   #offer (): Offer {

@@ -7,7 +7,7 @@ import type { Log } from '../log.ts'
 import type { BlockStore, Journal } from '../store/index.ts'
 import type { BlockRefs } from './block-refs.ts'
 import type { Clock } from './clock.ts'
-import { INPUT_HASH_BYTES_MAX, PROGRESS_MS, REMOVALS_AT_ONCE } from './constants.ts'
+import { INPUT_HASH_BYTES_MAX, PROGRESS_MS, REMOVALS_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { toJobError, toOutputError } from './job-errors.ts'
 import { encodeRecord, jobKey, recordKey } from './journal-entries.ts'
 import { JobRun } from './job-run.ts'
@@ -171,7 +171,7 @@ export class RunningJob implements Job {
     this.#news({ type: 'state', state: 'preparing' })
     const deadline = request.deadlineSeconds == null
       ? undefined
-      : setTimeout(() => { this.#stop.reject(new Stopped({ code: 'deadline', message: 'the deadline passed while the job was prepared' })) }, request.deadlineSeconds * 1000)
+      : setTimeout(() => { this.#stop.reject(new Stopped({ code: 'deadline', message: 'the deadline passed while the job was prepared' })) }, Math.min(TIMER_MS_MAX, request.deadlineSeconds * 1000))
     try {
       const preparing = toolbox.prepare(inputs, to, request.settings ?? {})
       this.#conversion = await Promise.race([preparing, this.#stop.promise])

@@ -10,6 +10,7 @@ export interface OutputLaneComponents {
   output: string
   shelf: ResultShelf
   push: (event: JobEventIn) => void
+  warn: (error: unknown, message: string) => void
 }
 
 export class OutputLane {
@@ -69,10 +70,14 @@ export class OutputLane {
 
   abort (): void {
     this.#over = true
-    this.#tail = this.#tail.then(async () => {
-      await this.#components.writer.abort()
-      this.#components.push({ type: 'aborted' })
+    const aborted = this.#tail.then(async () => {
+      try {
+        await this.#components.writer.abort()
+      } finally {
+        this.#components.push({ type: 'aborted' })
+      }
     })
+    this.#tail = aborted.catch((error: unknown) => { this.#components.warn(error, 'removing the partial output') })
   }
 
   #do (task: () => Promise<void>): void {

@@ -22,7 +22,6 @@ class Sample {
 }
 
 export class Tally {
-  known = false
   bytesKnown = 0
   doneBlocks = 0
   redispatched = 0
@@ -62,15 +61,15 @@ export class Tally {
     else this.#remote--
   }
 
-  /** `block.checked` is set, its result was compared and is good. */
-  compared (_block: Block, distance: number): void {
+  /** A result was compared and is good. */
+  compared (distance: number): void {
     this.#checked++
     this.#greatestDistance = Math.max(this.#greatestDistance, distance)
   }
 
-  rejected (block: Block): void {
+  rejected (compared: boolean): void {
     this.#rejected++
-    if (block.checked) this.#checked--
+    if (compared) this.#checked--
   }
 
   /** Whether one more piece of news about a single block may be sent now. */

@@ -1,6 +1,7 @@
 /** A worker as the interpreter holds it: makes orders out of recipes, sends them, and turns outcomes into facts. */
 import type { BlockRecipe } from '../block-convert/index.ts'
 import type { AttemptOutcome, Order, Worker, WorkerEvents } from '../task-protocol/index.ts'
+import { CLOSE_MS_MAX } from './constants.ts'
 import { toJobError } from './job-errors.ts'
 import type { AttemptRef, JobEventIn } from './machine-types.ts'
 import type { ResultShelf } from './result-shelf.ts'
@@ -90,8 +91,24 @@ export class WorkerHandle {
   close (): Promise<void> {
     this.#closed = true
     this.#unsent.clear()
-    this.#closing ??= this.#worker?.close().catch((error: unknown) => { this.#components.warn(error, `closing worker ${this.id}`) })
-    return this.#closing ?? Promise.resolve()
+    if (this.#worker == null) return Promise.resolve()
+    this.#closing ??= this.#letGo(this.#worker)
+    return this.#closing
+  }
+
+  async #letGo (worker: Worker): Promise<void> {
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(() => {
+      this.#components.warn(new Error(`not closed within ${CLOSE_MS_MAX} ms`), `closing worker ${this.id}`)
+      late.resolve()
+    }, CLOSE_MS_MAX)
+    try {
+      await Promise.race([worker.close(), late.promise])
+    } catch (error) {
+      this.#components.warn(error, `closing worker ${this.id}`)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #outcome (outcome: AttemptOutcome): void {

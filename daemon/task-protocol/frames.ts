@@ -4,7 +4,7 @@
  */
 import type { Stream } from '@libp2p/interface'
 import type { OneOf } from './codec.ts'
-import { LEASE_WRITE_BYTES_MAX } from './constants.ts'
+import { CLOSE_MS, LEASE_WRITE_BYTES_MAX } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 import { Reader, Writer } from './wire.ts'
 
@@ -100,7 +100,9 @@ export class FrameStream<M extends { type: string }> {
   private readonly writer = new Writer()
   private prefix = 1
   private scheduled = false
+  /** Nothing is sent or delivered any more. */
   private ended = false
+  private told = false
 
   /** Listens at once: nothing that arrives before the next `await` is missed. */
   constructor (stream: Stream, codec: OneOf<M>, limits: FrameLimits, handlers: FrameHandlers<M>) {
@@ -127,13 +129,13 @@ export class FrameStream<M extends { type: string }> {
       if (stream.status === 'reset' || stream.status === 'aborted') return // 'close' follows and knows the error
       this.finish(parser.partial ? new ProtocolError('truncated', 'the stream ended inside a frame') : undefined)
       // both directions are needed here: half a stream is worth nothing
-      stream.close().catch(error => { stream.abort(error as Error) })
+      stream.close({ signal: AbortSignal.timeout(CLOSE_MS) }).catch(error => { stream.abort(error as Error) })
     }
     stream.addEventListener('end', ended)
     stream.addEventListener('close', event => { this.finish(event.error ?? (parser.partial ? new ProtocolError('truncated', 'the stream ended inside a frame') : undefined)) })
-    // a stream that ended before we came dispatches nothing any more
-    if (stream.readableEnded) queueMicrotask(ended)
-    else if (stream.status !== 'open') queueMicrotask(() => { this.finish(new Error(`the stream is ${stream.status}`)) })
+    // a stream that was over before we came dispatches nothing any more; what it still holds is dispatched first
+    if (stream.status === 'reset' || stream.status === 'aborted') queueMicrotask(() => { this.finish(new Error('the stream was reset')) })
+    else if (stream.readableEnded || stream.status === 'closed') queueMicrotask(ended)
   }
 
   get closed (): boolean {
@@ -179,12 +181,17 @@ export class FrameStream<M extends { type: string }> {
     }
   }
 
-  /** Sends what waits and closes in good order. */
-  close (): void {
+  /** Sends what waits and closes in good order; resets the stream if that takes too long. Never rejects. */
+  async close (): Promise<void> {
     if (this.ended) return
     this.flush()
+    this.ended = true
+    try {
+      await this.stream.close({ signal: AbortSignal.timeout(CLOSE_MS) })
+    } catch (error) {
+      this.stream.abort(error as Error)
+    }
     this.finish(undefined)
-    this.stream.close().catch(error => { this.stream.abort(error as Error) })
   }
 
   /** Resets the stream. */
@@ -195,8 +202,9 @@ export class FrameStream<M extends { type: string }> {
   }
 
   private finish (error: Error | undefined): void {
-    if (this.ended) return
     this.ended = true
+    if (this.told) return
+    this.told = true
     this.handlers.onClose(error)
   }
 }

@@ -76,8 +76,9 @@ export class LeaseChannel {
     return this.frames.closed
   }
 
-  close (): void {
-    this.frames.close()
+  /** Resolves when everything queued has left and the stream is closed, or that took too long. */
+  async close (): Promise<void> {
+    await this.frames.close()
   }
 
   abort (reason: string): void {

@@ -127,7 +127,7 @@ export class LeaseClient implements WorkerLease {
   /** Ends the lease in good order. */
   close (reason: string): void {
     this.end(reason)
-    this.channel.close()
+    void this.channel.close()
   }
 
   private flush (): void {

@@ -33,7 +33,7 @@ interface Running {
 }
 
 export type Admission =
-  | { ok: true, offer: ServedOffer, signal: AbortSignal, onProgress: (done: number) => void, finished: () => void }
+  | { ok: true, offer: ServedOffer, signal: AbortSignal, onProgress: (done: number) => void, /** Frees the slot; again does nothing. */ finished: () => void }
   | { ok: false, refusal: Refusal }
 
 type Effect = WorkerEffect<ServedOrder, ServedResult, ServedOffer>
@@ -148,10 +148,9 @@ export class LeaseServer {
   /** Ends the lease; resolves when nothing runs any more. */
   async stop (): Promise<void> {
     // closing a channel takes it out of the list
-    for (const { channel, generation } of this.channels.slice()) {
-      channel.close()
-      this.step({ type: 'lost', generation })
-    }
+    // a channel tells of its end once the other side was told: the requester is to hear that the lease is over before it
+    // hears of attempts that were aborted
+    await Promise.all(this.channels.map(({ channel }) => channel.close()))
     await Promise.allSettled(this.work)
   }
 
@@ -173,7 +172,7 @@ export class LeaseServer {
     const refusal = this.context.refuseLease()
     if (refusal != null) {
       channel.send({ type: 'refuse', ...refusal })
-      channel.close()
+      void channel.close()
       return generation
     }
     this.channels.push({ generation, channel })
@@ -218,7 +217,7 @@ export class LeaseServer {
       case 'send': this.send(effect.generation, effect.message); break
       case 'start': this.start(effect.generation, effect.offer, effect.pool, effect.orders); break
       case 'abort': this.running.get(idOf(effect.generation, effect.attempt))?.controller.abort(); break
-      case 'close': this.channelOf(effect.generation)?.close(); break
+      case 'close': void this.channelOf(effect.generation)?.close(); break
       case 'violation': this.channelOf(effect.generation)?.abort(effect.message); break
       case 'stale': this.context.components.log.debug({ peer: this.context.peer.toString(), message: effect.message }, 'a message of an older lease'); break
       case 'drained': this.drained.resolve(); break

@@ -49,8 +49,8 @@ class ExecutingTaskServer implements TaskServer {
   async stop (): Promise<void> {
     const { lease, task } = this.protocols
     await this.components.network.libp2p.unhandle([lease, task])
-    this.stopping.abort(new Error('the task server is stopping'))
     await Promise.all([...this.requesters.values()].map(requester => requester.stop()))
+    this.stopping.abort(new Error('the task server is stopping'))
     await Promise.allSettled(this.tasks)
     this.requesters.clear()
   }

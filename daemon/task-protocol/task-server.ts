@@ -67,6 +67,7 @@ async function attempt (leases: LeaseServer, message: TaskOrder, admitted: Admit
     await convert(leases, message, admitted, transfer, workspace, signal)
   } catch (error) {
     if (!(error instanceof AttemptFailure)) throw error
+    admitted.finished() // the requester takes its credit back with the result, so the slot must be free by then
     sendResult(transfer, { ...refOf(message), ...NOTHING, failure: wireFailure(error.failure) }, NO_SIGNATURE)
   } finally {
     await workspace.dispose()
@@ -103,6 +104,7 @@ async function convert (leases: LeaseServer, message: TaskOrder, admitted: Admit
     wallMs: Math.round(outcome.wallMs)
   }
   const root = chunks?.digest()
+  admitted.finished()
   sendResult(transfer, result, signReceipts(leases.context.signer, [receiptLeaf(offer.job, message.order.digest, result, root)]), root)
 }
 

@@ -116,8 +116,9 @@ export class Transfer {
     stream.addEventListener('close', event => {
       this.fail(event.error == null ? earlyEnd() : new TransferError('reset', `the stream was reset: ${event.error.message}`, { cause: event.error }))
     })
-    if (stream.readableEnded) queueMicrotask(() => { this.ended() })
-    else if (stream.status !== 'open') queueMicrotask(() => { this.fail(earlyEnd()) })
+    // a stream that was over before we came dispatches nothing any more; what it still holds is dispatched first
+    if (stream.status === 'reset' || stream.status === 'aborted') queueMicrotask(() => { this.fail(new TransferError('reset', 'the stream was reset')) })
+    else if (stream.readableEnded || stream.status === 'closed') queueMicrotask(() => { this.fail(earlyEnd()) })
   }
 
   /** Most bytes that ever waited, for the sink and for the line. */

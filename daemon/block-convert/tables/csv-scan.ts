@@ -19,10 +19,9 @@
  * The common form of each type is checked by straight-line code; whatever it does not recognise (quotes, `\r`, the
  * end of the data, odd values) goes to `#careful`, which decides by the rules of `lexical.ts`.
  */
-import { isUtf8 } from 'node:buffer'
 import { RECORD_BYTES_MAX } from './constants.ts'
-import { ConversionError } from '../errors.ts'
-import { decimalOf, isDay, lexicalRule, shown } from './lexical.ts'
+import { CsvFaults } from './csv-faults.ts'
+import { decimalOf, isDay, lexicalRule } from './lexical.ts'
 import type { Column, Dialect } from './schema.ts'
 
 const LF = 10
@@ -64,7 +63,7 @@ export class CsvScanner {
   mixedEnds = false
 
   readonly #columns: Column[]
-  readonly #path: string
+  readonly #faults: CsvFaults
   readonly #delimiter: number
   readonly #quote: number
   readonly #kinds: Uint8Array
@@ -79,7 +78,7 @@ export class CsvScanner {
 
   constructor (init: CsvScanInit) {
     this.#columns = init.columns
-    this.#path = init.path
+    this.#faults = new CsvFaults(init)
     this.line = init.line
     this.#delimiter = init.dialect.delimiter.charCodeAt(0)
     this.#quote = init.dialect.quote.charCodeAt(0)
@@ -184,7 +183,7 @@ export class CsvScanner {
         if (good && byte === delimiter) {
           i++
           if (column + 1 < columns) continue
-          this.#ragged(bytes, start, end, line)
+          this.#faults.ragged(bytes, start, end, line)
         }
         if (good && byte === LF && column + 1 === columns) {
           i++
@@ -203,20 +202,20 @@ export class CsvScanner {
         }
         lines += this.#newlines
         if (i >= end) {
-          if (column + 1 < columns) this.#ragged(bytes, start, end, line)
+          if (column + 1 < columns) this.#faults.ragged(bytes, start, end, line)
           break
         }
         byte = bytes[i++]!
         if (byte === delimiter) {
           if (column + 1 < columns) continue
-          this.#ragged(bytes, start, end, line)
+          this.#faults.ragged(bytes, start, end, line)
         }
         if (byte === CR) {
           const pair = i < end && bytes[i] === LF
           if (pair) i++
           if (!pair || columns === 1) this.mixedEnds = true
         }
-        if (column + 1 < columns) this.#ragged(bytes, start, end, line)
+        if (column + 1 < columns) this.#faults.ragged(bytes, start, end, line)
         break
       }
       records++
@@ -237,7 +236,7 @@ export class CsvScanner {
     if (this.#kinds[column] === TEXT) return to
     const raw = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8')
     const value = quoted ? raw.slice(1, -1).replaceAll(raw[0]! + raw[0]!, raw[0]!) : raw
-    if (!this.#rules[column]!(value)) this.#contradiction(column, value, quoted, line)
+    if (!this.#rules[column]!(value)) this.#faults.contradiction(column, value, quoted, line)
     return to
   }
 
@@ -250,7 +249,7 @@ export class CsvScanner {
       let byte = bytes[i]!
       while (byte !== quote && byte !== LF && byte !== CR && byte !== 0) byte = bytes[++i]!
       if (i >= end) {
-        if (last) throw this.#bad(`a quote opened on line ${line} is never closed`, line)
+        if (last) throw this.#faults.bad(`a quote opened on line ${line} is never closed`, line)
         return this.#incomplete(from, end, line)
       }
       if (byte === LF) {
@@ -260,7 +259,7 @@ export class CsvScanner {
         if (i + 1 >= end && !last) return this.#incomplete(from, end, line)
         if (bytes[i + 1] !== LF) newlines++
       } else if (byte === 0) {
-        throw this.#nul(line + newlines)
+        throw this.#faults.nul(line + newlines)
       } else {
         if (i + 1 >= end && !last) return this.#incomplete(from, end, line)
         if (i + 1 >= end) break
@@ -274,7 +273,7 @@ export class CsvScanner {
     if (after < end) {
       const byte = bytes[after]!
       if (byte !== this.#delimiter && byte !== LF && byte !== CR) {
-        throw this.#bad('there is text between a closing quote and the next delimiter; a quote inside a quoted field is written twice', line + newlines)
+        throw this.#faults.bad('there is text between a closing quote and the next delimiter; a quote inside a quoted field is written twice', line + newlines)
       }
       if (byte === CR && after + 1 >= end && !last) return this.#incomplete(from, end, line)
     }
@@ -290,9 +289,9 @@ export class CsvScanner {
       if (byte === this.#quote) {
         let space = from
         while (bytes[space] === SPACE || bytes[space] === TAB) space++
-        if (space === i) throw this.#bad(`column '${this.#columns[column]!.name}' has white space before a quote; remove it, or quote the whole field`, line)
+        if (space === i) throw this.#faults.bad(`column '${this.#columns[column]!.name}' has white space before a quote; remove it, or quote the whole field`, line)
       } else if (byte === 0) {
-        throw this.#nul(line)
+        throw this.#faults.nul(line)
       } else {
         // A \r at the end of the data may be the first half of \r\n.
         if (byte === CR && i + 1 >= end && !last) return this.#incomplete(from, end, line)
@@ -303,47 +302,8 @@ export class CsvScanner {
   }
 
   #incomplete (from: number, end: number, line: number): number {
-    if (end - from > RECORD_BYTES_MAX) throw this.#bad(`the record on line ${line} is longer than ${RECORD_BYTES_MAX} bytes; is a quote missing?`, line)
+    if (end - from > RECORD_BYTES_MAX) throw this.#faults.bad(`the record on line ${line} is longer than ${RECORD_BYTES_MAX} bytes; is a quote missing?`, line)
     return INCOMPLETE
-  }
-
-  #ragged (bytes: Uint8Array, start: number, end: number, line: number): never {
-    const found = this.#countFields(bytes, start, end)
-    const expected = this.#columns.length
-    throw this.#bad(`the record on line ${line} has ${found} fields instead of ${expected}; mend it, or set the delimiter with --set delimiter=...`, line, { expected, found })
-  }
-
-  #countFields (bytes: Uint8Array, start: number, end: number): number {
-    let fields = 1
-    let inQuotes = bytes[start] === this.#quote
-    for (let i = inQuotes ? start + 1 : start; i < end; i++) {
-      const byte = bytes[i]!
-      if (byte === this.#quote) {
-        if (inQuotes) inQuotes = false
-        else if (bytes[i - 1] === this.#quote || bytes[i - 1] === this.#delimiter) inQuotes = true
-      } else if (!inQuotes && byte === this.#delimiter) {
-        fields++
-      } else if (!inQuotes && (byte === LF || byte === CR)) {
-        break
-      }
-    }
-    return fields
-  }
-
-  #contradiction (column: number, value: string, quoted: boolean, line: number): never {
-    const { name, type } = this.#columns[column]!
-    const what = quoted && value === '' ? 'a quoted empty field' : shown(value)
-    throw new ConversionError('contradiction',
-      `'${this.#path}' line ${line}, column '${name}': ${what} is not an exact ${type}; use --set "type:${name}=VARCHAR", or --set types=text for all columns`,
-      { path: this.#path, line, column: name, value, type })
-  }
-
-  #nul (line: number): ConversionError {
-    return this.#bad('it contains a NUL byte; it is not a text file, or its encoding is not UTF-8', line)
-  }
-
-  #bad (what: string, line: number, details: Record<string, unknown> = {}): ConversionError {
-    return new ConversionError('bad-input', `'${this.#path}' line ${line}: ${what}`, { path: this.#path, line, ...details })
   }
 }
 
@@ -371,19 +331,4 @@ function isSecondAt (bytes: Uint8Array, at: number): boolean {
   const minute = digits2(bytes, at + 3)
   const second = digits2(bytes, at + 6)
   return hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 60 && bytes[at + 2] === 58 && bytes[at + 5] === 58
-}
-
-/** Throws ConversionError `bad-input` if the bytes are not UTF-8, naming the line; `line` is the first byte's. */
-export function requireUtf8 (bytes: Uint8Array, path: string, line: number): void {
-  if (isUtf8(bytes)) return
-  let at = line
-  let from = 0
-  while (from < bytes.length) {
-    const newline = bytes.indexOf(LF, from)
-    const to = newline < 0 ? bytes.length : newline + 1
-    if (!isUtf8(bytes.subarray(from, to))) break
-    from = to
-    at++
-  }
-  throw new ConversionError('bad-input', `'${path}' line ${at}: it is not UTF-8 text; convert its encoding first (for instance with iconv)`, { path, line: at })
 }

@@ -7,12 +7,10 @@
  */
 import { CSV, NDJSON, PARQUET } from './constants.ts'
 import { tableConverters } from './converters.ts'
-import type { BlockRecipe, BlockTarget, Conversion, Family, Input } from '../index.ts'
+import type { BlockRecipe, BlockTarget, Conversion, Family, Input, Merger } from '../index.ts'
 import { readTableParameters } from './parameters.ts'
-import { parquetMerger } from './parquet-merge.ts'
 import type { TableParameters } from './schema.ts'
 import { sniffTable } from './sniff.ts'
-import { textMerger } from './text-merge.ts'
 
 export const tables: Family = {
   name: 'tables',
@@ -28,10 +26,7 @@ export const tables: Family = {
     return { ...await prepareTable(inputs, converter, settings) }
   },
   split,
-  merger: conversion => {
-    const params = tableParameters(conversion)
-    return params.target.format === 'parquet' ? parquetMerger(params) : textMerger(params)
-  },
+  merger: conversion => lazyMerger(tableParameters(conversion)),
   inspect: async (result, recipe, conversion) => {
     const { inspectTable } = await import('./inspect.ts')
     return await inspectTable(result, recipe, tableParameters(conversion, recipe))
@@ -61,6 +56,18 @@ async function * split (inputs: Input[], conversion: Conversion, target: BlockTa
       const { splitParquet } = await import('./parquet-split.ts')
       return yield * splitParquet(inputs, params, target)
     }
+  }
+}
+
+function lazyMerger (params: TableParameters): Merger {
+  let merger: Promise<Merger> | undefined
+  const load = (): Promise<Merger> => merger ??= params.target.format === 'parquet'
+    ? import('./parquet-merge.ts').then(module => module.parquetMerger(params))
+    : import('./text-merge.ts').then(module => module.textMerger(params))
+  return {
+    async * start () { yield * (await load()).start() },
+    async * add (part) { yield * (await load()).add(part) },
+    async * end () { yield * (await load()).end() }
   }
 }
 

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 
 export interface Peer {
   address: string
+  /** SIGSTOP: the connection stays, nothing comes any more. */
+  pause: () => void
   /** SIGKILL; resolves when the process is gone. */
   kill: () => Promise<void>
 }
@@ -13,6 +15,7 @@ export async function peerProcess (role: 'worker' | 'sender' | 'receiver'): Prom
   const [address] = await once(child, 'message') as [string]
   return {
     address,
+    pause () { child.kill('SIGSTOP') },
     async kill () {
       if (child.exitCode != null || child.signalCode != null) return
       const gone = once(child, 'exit')

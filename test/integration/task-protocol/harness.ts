@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Stream, StreamHandler } from '@libp2p/interface'
 import type { EngineOutcome, EngineTask, Workspace } from '../../../daemon/executor/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
 import { openBlockStore } from '../../../daemon/store/block-store.ts'
@@ -117,7 +118,12 @@ export async function fakeExecutor (folder: string, slots = 2): Promise<FakeExec
 export interface Side { network: PlainNetwork, folder: string }
 
 export interface RequesterSide extends Side { client: TaskClient, store: BlockStore }
-export interface WorkerSide extends Side { server: TaskServer, executor: FakeExecutor }
+export interface WorkerSide extends Side {
+  server: TaskServer
+  executor: FakeExecutor
+  /** Sees every stream before the server does. */
+  onStream: ((protocol: string, stream: Stream) => void) | undefined
+}
 
 const loopDelay = { worst: () => 0 }
 
@@ -135,9 +141,20 @@ export async function worker (transport: 'memory' | 'tcp', init: TaskServerInit 
   const network = await plainNetwork({ transport, strangers: init.strangers })
   const folder = await mkdtemp(join(tmpdir(), 'weft-worker-'))
   const executor = await fakeExecutor(folder, init.engineSlots)
-  const server = createTaskServer({ network: network as any, executor, converters, identity: network.identity, loopDelay, log: silentLog, policy: init.policy }, init)
+  const side: Partial<WorkerSide> = {}
+  const watched = {
+    ...network,
+    libp2p: {
+      handle: (protocol: string, handler: StreamHandler, options: object) => network.libp2p.handle(protocol, (stream, connection) => {
+        side.onStream?.(protocol, stream)
+        return handler(stream, connection)
+      }, options),
+      unhandle: network.libp2p.unhandle.bind(network.libp2p)
+    }
+  }
+  const server = createTaskServer({ network: watched as any, executor, converters, identity: network.identity, loopDelay, log: silentLog, policy: init.policy }, init)
   await server.start()
-  return { network, folder, server, executor }
+  return Object.assign(side, { network, folder, server, executor, onStream: undefined })
 }
 
 export async function stopAll (...sides: Array<RequesterSide | WorkerSide>): Promise<void> {

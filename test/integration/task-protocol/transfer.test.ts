@@ -270,7 +270,9 @@ for (const transport of ['memory', 'tcp'] as const) {
       far.sendMessage(Buffer.from('disk full here'))
       assert.equal(Buffer.from(await near.readMessage()).toString(), 'disk full here')
       await sent
-      async function * broken (): AsyncGenerator<Uint8Array> { throw new Error('file vanished') }
+      async function * broken (): AsyncGenerator<Uint8Array> {
+        yield * await Promise.reject(new Error('file vanished'))
+      }
       await failsWith('local', far.send(broken()))
       far.sendMessage(Buffer.from('file vanished here'))
       assert.equal(Buffer.from(await near.readMessage()).toString(), 'file vanished here')

@@ -143,6 +143,15 @@ describe('frames', () => {
       assert.ok(await b.closed.promise instanceof Error)
     })
 
+    it('end although the stream was over before anybody listened', async () => {
+      const [a, b] = await streamPair()
+      const reset = new Promise(resolve => b.addEventListener('close', resolve, { once: true }))
+      a.abort(new Error('gone already'))
+      await reset
+      assert.ok(await new Side(b).closed.promise instanceof Error)
+      assert.ok(await new Side(a).closed.promise instanceof Error)
+    })
+
     it('end with a ProtocolError when the stream stops inside a frame', async () => {
       const [a, b] = await streamPair()
       const side = new Side(b)

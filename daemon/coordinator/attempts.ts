@@ -1,0 +1,167 @@
+/** The part of the job machine about workers and attempts: who is there, what each has, what a failure leads to. */
+import { Attempt, type Block } from './block-table.ts'
+import { afterFailure, pauseMs } from './failure-policy.ts'
+import type { JobState } from './job-state.ts'
+import type { JobEventIn } from './machine-types.ts'
+import type { WorkerEntry } from './worker-table.ts'
+
+export class Attempts {
+  readonly #state: JobState
+  #scanAt: number | undefined
+
+  constructor (state: JobState) {
+    this.#state = state
+  }
+
+  /** When attempts must be looked at for having taken too long. */
+  get scanAt (): number | undefined {
+    return this.#scanAt
+  }
+
+  onJoined (event: Extract<JobEventIn, { type: 'joined' }>): void {
+    const { workers, out, phase } = this.#state
+    const worker = workers.obtain(event.worker, event.kind)
+    if (worker.live) this.onLost(worker.id, 'attached again')
+    if (worker.distrusted || worker.out != null || phase !== 'running') {
+      out.other({ type: 'release', worker: worker.id, reason: worker.out ?? (worker.distrusted ? 'gave a wrong result' : 'the job needs no more workers') })
+      return
+    }
+    worker.join(event.kind, event.slots, event.bytesPerSecond)
+    out.news({ type: 'worker', peer: worker.id, change: 'joined' })
+  }
+
+  onSlots (id: string, slots: number): void {
+    const worker = this.#state.workers.get(id)
+    if (worker?.live === true) worker.slots = slots
+  }
+
+  onLost (id: string, reason: string): void {
+    const worker = this.#state.workers.get(id)
+    if (worker?.live !== true) return
+    worker.live = false
+    worker.lost = reason
+    this.#state.out.news({ type: 'worker', peer: id, change: 'lost', reason })
+    this.#endAll(worker, reason, true)
+  }
+
+  /** The worker is of no more use to this job. */
+  release (worker: WorkerEntry, reason: string): void {
+    if (!worker.live) return
+    worker.live = false
+    this.#state.out.other({ type: 'release', worker: worker.id, reason })
+    this.#endAll(worker, reason, false)
+  }
+
+  give (block: Block, worker: WorkerEntry): void {
+    const { now, out, tally, limits } = this.#state
+    const attempt = new Attempt(block.index, block.attempts.length + 1, worker, now)
+    block.attempts.push(attempt)
+    block.state = 'leased'
+    worker.give(attempt, block.size, now)
+    if (attempt.attempt > 1) tally.redispatched++
+    this.#scanAt ??= now + limits.attemptMs / 4
+    out.dispatch(worker.id, attempt)
+    this.#state.blockNews(block.index, attempt.attempt, worker.id, 'dispatched')
+  }
+
+  /** Cancels what takes too long and gives it to somebody else. */
+  scan (): void {
+    const { now, workers, limits, out, blocks } = this.#state
+    if (this.#scanAt == null || now < this.#scanAt) return
+    this.#scanAt = undefined
+    for (const worker of workers.list) {
+      for (const attempt of worker.open) {
+        this.#scanAt = now + limits.attemptMs / 4
+        if (attempt.given || now - attempt.at < limits.attemptMs) continue
+        attempt.given = true
+        out.cancel(worker.id, attempt)
+        const block = blocks[attempt.block] as Block
+        this.#blame(block, worker, false, `no result within ${limits.attemptMs} ms`)
+        this.#requeue(block, attempt, 'too slow')
+      }
+    }
+  }
+
+  onFailed (event: Extract<JobEventIn, { type: 'failed' }>): void {
+    const state = this.#state
+    const block = state.blocks[event.block]
+    const attempt = block?.attempts[event.attempt - 1]
+    if (block == null || attempt?.open !== true || attempt.worker.id !== event.worker) return
+    const worker = attempt.worker
+    worker.take(attempt, block.size, state.now, false)
+    if (state.phase !== 'running') return
+    if (!attempt.given) {
+      state.blockNews(block.index, attempt.attempt, worker.id, 'failed', `${event.reason}: ${event.message}`)
+      const verdict = afterFailure(event, { remote: worker.kind === 'remote', blamed: block.blamed })
+      switch (verdict.kind) {
+        case 'job': state.fail(verdict.error); break
+        case 'doubt':
+          block.blamed = true
+          block.shun(worker)
+          break
+        case 'pause': this.#pause(worker, event.retryAfterMs); break
+        case 'drained': worker.slots = 0; break
+        case 'exclude': this.#exclude(worker, verdict.reason); break
+        case 'blame': this.#blame(block, worker, verdict.engine, `${event.reason}: ${event.message}`); break
+      }
+    }
+    this.#requeue(block, attempt, event.reason)
+  }
+
+  /** No outcome will come of what this worker still has: its blocks are free at once. */
+  #endAll (worker: WorkerEntry, reason: string, loss: boolean): void {
+    const { blocks, now, limits, faults } = this.#state
+    let forgotten = loss && faults.has('lost-requeue') ? 1 : 0
+    for (const attempt of [...worker.open]) {
+      const block = blocks[attempt.block] as Block
+      worker.take(attempt, block.size, now, false)
+      if (loss && block.state === 'leased' && ++block.losses > limits.blockLosses) {
+        this.#state.fail({ code: 'failed', message: `block ${block.index}: ${block.losses} workers were lost while they held it, the last: ${reason}`, details: { block: block.index } })
+      }
+      if (forgotten > 0) forgotten--
+      else this.#requeue(block, attempt, reason)
+    }
+  }
+
+  /** Back into the queue, unless somebody else is at work on it or it has its result. */
+  #requeue (block: Block, attempt: Attempt, reason: string): void {
+    if (block.state !== 'leased' || this.#state.phase !== 'running') return
+    for (const other of block.attempts) if (other.open && !other.given) return
+    block.state = 'ready'
+    this.#state.queue.putBack(block)
+    this.#state.blockNews(block.index, attempt.attempt, attempt.worker.id, 'requeued', reason)
+  }
+
+  #exclude (worker: WorkerEntry, reason: string): void {
+    if (worker.out != null) return
+    worker.out = reason
+    this.#state.out.news({ type: 'worker', peer: worker.id, change: 'refused', reason })
+    this.release(worker, reason)
+  }
+
+  #pause (worker: WorkerEntry, hintMs: number | undefined): void {
+    const { limits, now } = this.#state
+    worker.refusalsInRow++
+    worker.pausedUntil = now + pauseMs(worker.refusalsInRow, limits, hintMs)
+    if (worker.refusalsInRow > limits.workerRefusals) this.#exclude(worker, `refused ${worker.refusalsInRow} times in a row: busy`)
+  }
+
+  #blame (block: Block, worker: WorkerEntry, engine: boolean, message: string): void {
+    const { limits, now, provision } = this.#state
+    block.failures++
+    if (engine) block.engineFailures++
+    worker.failed++
+    worker.failuresInRow++
+    block.shun(worker)
+    if (block.engineFailures >= limits.engineFailures || block.failures >= limits.blockFailures) {
+      this.#state.fail({ code: 'failed', message: `block ${block.index} failed ${block.failures} times, the last on ${worker.id}: ${message}`, details: { block: block.index, worker: worker.id } })
+      return
+    }
+    // A single failure says more about the block than about the worker; in a row they are the worker's.
+    if (worker.failuresInRow > 1) worker.pausedUntil = now + pauseMs(worker.failuresInRow - 1, limits)
+    if (worker.failuresInRow >= limits.workerFailures + 2 * worker.slots) {
+      provision.failure = message
+      this.#exclude(worker, `failed ${worker.failuresInRow} times in a row, the last: ${message}`)
+    }
+  }
+}

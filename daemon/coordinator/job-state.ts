@@ -1,0 +1,85 @@
+/** The state of one job, shared by the parts of its machine. Nobody else sees it. */
+import type { Block } from './block-table.ts'
+import { JOB_LIMITS, SETTLING_BLOCKS_MAX, SETTLING_BYTES_MAX, SETTLING_MEMORY_MAX, type JobLimits } from './constants.ts'
+import { MergeOrder } from './merge-order.ts'
+import { Outbox } from './outbox.ts'
+import { Provision } from './provision.ts'
+import { ReadyQueue } from './ready-queue.ts'
+import { Tally } from './tally.ts'
+import { WorkerTable } from './worker-table.ts'
+import type { JobError } from './index.ts'
+import type { JobMachineInit, PlantedFault } from './machine-types.ts'
+
+/** `running` until all blocks are merged; then `finishing` and `renaming`; `aborting` instead when it fails; `ended`. */
+export type Phase = 'running' | 'finishing' | 'renaming' | 'aborting' | 'ended'
+
+export class JobState {
+  readonly init: JobMachineInit
+  readonly limits: JobLimits
+  readonly faults: ReadonlySet<PlantedFault>
+  readonly blocks: Block[] = []
+  readonly queue = new ReadyQueue()
+  readonly workers = new WorkerTable()
+  readonly merge = new MergeOrder()
+  readonly out = new Outbox()
+  readonly tally = new Tally()
+  readonly provision: Provision
+  phase: Phase = 'running'
+  outcome: { state: 'done' | 'failed' | 'cancelled', error?: JobError } | undefined
+  splitEnded = false
+  /** Comparisons of results whose entry was asked for already; the output is not finished before they are over. */
+  rechecks = 0
+  now = 0
+  #settlingBlocks = 0
+  #settlingBytes = 0
+  #settlingMemory = 0
+
+  constructor (init: JobMachineInit) {
+    this.init = init
+    this.limits = { ...JOB_LIMITS, ...init.limits }
+    this.faults = init.faults ?? new Set()
+    this.provision = new Provision(this.limits)
+  }
+
+  /** Room for more results before the disk must catch up. */
+  get settlingRoom (): boolean {
+    return this.#settlingBlocks < SETTLING_BLOCKS_MAX && this.#settlingBytes < SETTLING_BYTES_MAX && this.#settlingMemory < SETTLING_MEMORY_MAX
+  }
+
+  /** A result was taken and is not durable yet. */
+  settling (block: Block): void {
+    if (block.by != null) block.by.settling++
+    this.#settlingBlocks++
+    this.#settlingBytes += block.outputBytes
+    if (block.held !== 'durable') this.#settlingMemory += block.outputBytes
+  }
+
+  /** Its bytes are in the block store. */
+  stored (block: Block): void {
+    this.#settlingMemory -= block.outputBytes
+    block.held = 'durable'
+  }
+
+  /** It is durable with its entry, or not wanted any more. */
+  settled (block: Block): void {
+    if (block.by != null) block.by.settling--
+    this.#settlingBlocks--
+    this.#settlingBytes -= block.outputBytes
+    if (block.held !== 'durable') this.#settlingMemory -= block.outputBytes
+  }
+
+  /** The job is over, badly; the machine lets everybody go at the end of the step. */
+  fail (error: JobError, state: 'failed' | 'cancelled' = 'failed'): void {
+    if (this.phase === 'aborting' || this.phase === 'ended') return
+    // A rename that was asked for cannot be called back; only its own failure ends the job otherwise.
+    if (this.phase === 'renaming' && (state === 'cancelled' || error.code === 'interrupted' || error.code === 'deadline')) return
+    this.phase = 'aborting'
+    this.outcome = { state, error }
+    this.queue.clear()
+    this.out.other({ type: 'abort' })
+  }
+
+  blockNews (block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected', reason?: string): void {
+    if (this.tally.mayTell(this.now)) this.out.news({ type: 'block', block, attempt, peer, change, reason })
+  }
+}

@@ -1,0 +1,168 @@
+/** The part of the job machine about results: which is taken, what it must pass before it counts, what a wrong one leads to. */
+import type { Attempts } from './attempts.ts'
+import type { Attempt, Block } from './block-table.ts'
+import type { JobState } from './job-state.ts'
+import { shouldCheck, type CheckingPolicy } from '../trust/index.ts'
+import type { JobEventIn } from './machine-types.ts'
+import type { WorkerEntry } from './worker-table.ts'
+
+export class Results {
+  readonly #state: JobState
+  readonly #attempts: Attempts
+  readonly #policy: CheckingPolicy
+
+  constructor (state: JobState, attempts: Attempts) {
+    this.#state = state
+    this.#attempts = attempts
+    this.#policy = { mode: state.init.verify }
+  }
+
+  onOk (event: Extract<JobEventIn, { type: 'ok' }>, random: () => number): void {
+    const { blocks, out, tally, faults, phase, now } = this.#state
+    const block = blocks[event.block]
+    const attempt = block?.attempts[event.attempt - 1]
+    if (block == null || attempt == null || attempt.worker.id !== event.worker) return
+    const worker = attempt.worker
+    if (attempt.open) worker.take(attempt, block.size, now, true)
+    worker.failuresInRow = 0
+    worker.refusalsInRow = 0
+    const wanted = block.state === 'ready' || block.state === 'leased' || faults.has('double-accept')
+    if (!wanted || worker.distrusted || phase !== 'running') {
+      if (block.result !== attempt) out.discard(attempt)
+      return
+    }
+    for (const other of block.attempts) {
+      if (!other.open || other.given) continue
+      other.given = true
+      out.cancel(other.worker.id, other)
+    }
+    block.result = attempt
+    block.by = worker
+    block.held = event.held
+    block.outputBytes = event.size
+    block.wallMs = event.wallMs
+    block.drawn = shouldCheck(this.#policy, worker, random)
+    if (block.drawn) worker.drawn++
+    worker.accepted++
+    worker.wallMs += event.wallMs
+    tally.arrived(now - attempt.at)
+    this.#state.settling(block)
+    if (event.held === 'volatile') {
+      block.state = 'storing'
+      out.store(attempt)
+      if (faults.has('journal-before-block')) out.journal(attempt)
+    } else {
+      block.state = 'inspecting'
+      out.inspect(attempt)
+    }
+  }
+
+  onStored (index: number, number: number): void {
+    const block = this.#current(index, number)
+    if (block?.state !== 'storing') return
+    this.#state.stored(block)
+    block.state = 'inspecting'
+    this.#state.out.inspect(block.result as Attempt)
+  }
+
+  onInspected (index: number, number: number, units: number): void {
+    const block = this.#current(index, number)
+    if (block?.state !== 'inspecting') return
+    block.units = units
+    if (block.drawn) {
+      block.state = 'checking'
+      this.#state.out.check(block.result as Attempt)
+    } else {
+      block.state = 'committing'
+      this.#state.out.journal(block.result as Attempt)
+    }
+  }
+
+  onUnsound (index: number, number: number, message: string): void {
+    const block = this.#current(index, number)
+    if (block?.state === 'inspecting') this.#reject(block, message)
+  }
+
+  onChecked (index: number, number: number, distance: number, difference?: string): void {
+    const block = this.#current(index, number)
+    if (block == null || (block.state !== 'checking' && !block.rechecking)) return
+    const { bound } = this.#state.init
+    // Not `distance > bound`: that would let NaN pass.
+    if (!(distance <= bound)) {
+      this.#reject(block, difference ?? `distance ${distance} is over ${bound}`)
+      return
+    }
+    block.checked = true
+    this.#state.tally.compared(distance)
+    if (block.rechecking) {
+      block.rechecking = false
+      this.#state.rechecks--
+    } else {
+      block.state = 'committing'
+      this.#state.out.journal(block.result as Attempt)
+    }
+  }
+
+  onCommitted (index: number, number: number): void {
+    const block = this.#current(index, number)
+    if (block?.state !== 'committing') return
+    block.state = 'done'
+    this.#state.settled(block)
+    this.#state.tally.done(block, this.#state.now - (block.result as Attempt).at)
+    this.#state.blockNews(index, number, (block.by as WorkerEntry).id, 'done')
+  }
+
+  /** The block, if this fact is about the result it has. */
+  #current (index: number, attempt: number): Block | undefined {
+    const { blocks, phase } = this.#state
+    const block = blocks[index]
+    return block?.result?.attempt === attempt && phase !== 'aborting' && phase !== 'ended' ? block : undefined
+  }
+
+  /** A wrong result: it goes, its worker with it, and everything else of that worker is looked at before the output is finished. */
+  #reject (block: Block, reason: string): void {
+    const { out, tally, merge, provision, limits, queue } = this.#state
+    const worker = block.by as WorkerEntry
+    const result = block.result as Attempt
+    out.discard(result)
+    if (block.state === 'done') tally.undone(block)
+    else this.#state.settled(block)
+    if (block.rechecking) this.#state.rechecks--
+    tally.rejected(block.checked)
+    worker.accepted--
+    worker.wallMs -= block.wallMs
+    block.withdraw()
+    block.failures++
+    block.shun(worker)
+    if (merge.withdraw(block.index)) out.other({ type: 'reset-merge', epoch: merge.epoch })
+    this.#state.blockNews(block.index, result.attempt, worker.id, 'rejected', reason)
+    provision.rejection = `block ${block.index} by ${worker.id}: ${reason}`
+    this.#distrust(worker, result, reason)
+    if (block.failures >= limits.blockFailures) {
+      this.#state.fail({
+        code: 'check-failed',
+        message: `block ${block.index} failed ${block.failures} times, the last result was wrong (${worker.id}): ${reason}`,
+        details: { block: block.index }
+      })
+    }
+    if (this.#state.phase === 'running') queue.putBack(block)
+  }
+
+  #distrust (worker: WorkerEntry, result: Attempt, reason: string): void {
+    if (worker.distrusted) return
+    const { out, blocks } = this.#state
+    worker.distrusted = true
+    out.other({ type: 'ban', worker: worker.id, block: result.block, attempt: result.attempt, reason })
+    out.news({ type: 'worker', peer: worker.id, change: 'distrusted', reason })
+    this.#attempts.release(worker, `gave a wrong result: ${reason}`)
+    for (const block of blocks) {
+      if (block.by !== worker || block.checked || block.rechecking) continue
+      if (block.state === 'storing' || block.state === 'inspecting') block.drawn = true
+      else if (block.state === 'committing' || block.state === 'done') {
+        block.rechecking = true
+        this.#state.rechecks++
+        out.check(block.result as Attempt)
+      }
+    }
+  }
+}
