@@ -15,7 +15,7 @@ import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { createToolbox, converterById, listConverters } from './block-convert/index.ts'
+import { createToolbox, converterById, listConverters, removePartials } from './block-convert/index.ts'
 import { offers, TEST_NETWORK_PREFIX, type Config } from './config/index.ts'
 import { createCoordinator, createLocalWorker, createWorkerSource } from './coordinator/index.ts'
 import { advertSelectors, advertValidators, createRegistry, openFloors, type AdvertContent } from './dht-registry/index.ts'
@@ -116,6 +116,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   const coordinator = createCoordinator({
     toolbox,
     store: dir,
+    removePartials,
     workers: createWorkerSource({
       registry,
       client,

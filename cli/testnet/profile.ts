@@ -1,4 +1,4 @@
-/** What the nodes of a test network are like: `{ "nodes": [{ "speed"?, "price"?, "converters"?, "cores"?, "faults"? }] }`. */
+/** What the nodes of a test network are like: `{ "nodes": [{ "speed"?, "price"?, "converters"?, "cores"?, "executor"?, "faults"? }] }`. */
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { usage } from '../lib/failure.ts'
@@ -12,6 +12,8 @@ export interface NodeProfile {
   converters?: string[]
   /** Engine processes at once. */
   cores?: number
+  /** Limits of its engine processes, as in the configuration. */
+  executor?: { memoryBytes?: number, stallMs?: number, wallMs?: number }
   faults?: string[]
 }
 
@@ -26,6 +28,7 @@ const profile = z.strictObject({
     price: z.union([z.string(), z.int().min(0).transform(String)]).optional(),
     converters: z.array(z.string().min(1)).min(1).optional(),
     cores: z.int().min(1).max(1024).optional(),
+    executor: z.strictObject({ memoryBytes: z.int().optional(), stallMs: z.int().optional(), wallMs: z.int().optional() }).optional(),
     faults: z.array(fault).optional()
   })).max(64)
 })
@@ -52,12 +55,12 @@ export async function readProfile (path: string): Promise<NodeProfile[]> {
 }
 
 /** The part of a node's configuration that makes it what its profile says. */
-export function configOf ({ speed, price, converters, cores, faults = [] }: NodeProfile): Record<string, unknown> & { faults: string[] } {
+export function configOf ({ speed, price, converters, cores, executor = {}, faults = [] }: NodeProfile): Record<string, unknown> & { faults: string[] } {
   const slow = speed != null && speed < 1 && !faults.some(name => name.startsWith('slow')) ? [`slow:${Number((1 / speed).toFixed(3))}`] : []
   return {
     ...(price != null ? { prices: { perHour: price } } : {}),
     ...(converters != null ? { converters: { only: converters } } : {}),
-    ...(cores != null ? { executor: { slots: cores } } : {}),
+    executor: { ...executor, ...(cores != null ? { slots: cores } : {}) },
     faults: [...faults, ...slow]
   }
 }

@@ -7,9 +7,10 @@
  *
  * @example
  * ```ts
- * const inputs = [await describeInput('in.csv')]
- * const conversion = await prepare(inputs, 'application/vnd.apache.parquet', {}, { signal })
- * for await (const batch of split(conversion, inputs, { bytes: 1 << 24 }, { signal })) { ... }
+ * const toolbox = createToolbox({ scratch: '/tmp/weft' })
+ * const inputs = [await toolbox.describe('in.csv')]
+ * const conversion = await toolbox.prepare(inputs, mediaTypeOf('parquet'), {})
+ * for await (const batch of toolbox.split(inputs, conversion, { bytes: 1 << 24 }, { signal })) { ... }
  * ```
  */
 

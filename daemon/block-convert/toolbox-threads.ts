@@ -17,7 +17,8 @@ type Order = OutputOrder extends infer T ? T extends OutputOrder ? Omit<T, 'id'>
 /** Threads start when needed and go away when idle, so a resting daemon pays nothing for them. */
 function pool (threads: number, perThread: number): Piscina {
   return new Piscina({
-    filename: new URL('./toolbox-thread.ts', import.meta.url).href,
+    // Beside this file, stripped of its types on the fly or beforehand.
+    filename: new URL(import.meta.url.endsWith('.ts') ? './toolbox-thread.ts' : './toolbox-thread.js', import.meta.url).href,
     minThreads: 0,
     maxThreads: threads,
     concurrentTasksPerWorker: perThread,
@@ -127,7 +128,8 @@ class ThreadOutput implements OutputWriter {
   readonly #port: MessagePort
   readonly #inbox: Inbox<OutputNews>
   readonly #ended: () => void
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #opening: Promise<unknown>
+  #turn: Promise<unknown>
   #nextId = 1
   #over = false
 
@@ -136,11 +138,14 @@ class ThreadOutput implements OutputWriter {
     this.#inbox = new Inbox(port)
     this.#ended = ended
     session.catch((error: Error) => { this.#inbox.fail(error) })
+    this.#opening = this.#answer()
+    // The first order's turn comes after the opening, which tells its own failure.
+    this.#turn = this.#opening.then(() => undefined, () => undefined)
   }
 
   async opened (): Promise<void> {
     try {
-      await this.#answer()
+      await this.#opening
     } catch (error) {
       this.#end()
       throw error

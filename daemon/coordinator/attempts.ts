@@ -112,7 +112,7 @@ export class Attempts {
   #endAll (worker: WorkerEntry, reason: string, loss: boolean): void {
     const { blocks, now, limits, faults } = this.#state
     let forgotten = loss && faults.has('lost-requeue') ? 1 : 0
-    for (const attempt of [...worker.open]) {
+    for (const attempt of worker.open) {
       const block = blocks[attempt.block] as Block
       worker.take(attempt, block.size, now, false)
       if (loss && block.state === 'leased' && ++block.losses > limits.blockLosses) {

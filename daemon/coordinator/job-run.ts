@@ -4,7 +4,7 @@
  * Facts are gathered and stepped together once per tick, so that a thousand small results cost one step.
  */
 import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter } from '../block-convert/index.ts'
-import type { Offer, Order } from '../task-protocol/index.ts'
+import type { Offer } from '../task-protocol/index.ts'
 import { Checks } from './checks.ts'
 import { INLINE_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { conversionCode, toJobError } from './job-errors.ts'

@@ -94,8 +94,8 @@ export function decodeResult (data: Uint8Array): ResultEntry {
     attempt: buffer.readUInt32LE(3),
     units: buffer.readDoubleLE(7),
     size,
-    digest: Uint8Array.prototype.slice.call(buffer, 23, 55),
+    digest: new Uint8Array(buffer.subarray(23, RESULT_HEAD)),
     worker: buffer.toString('latin1', RESULT_HEAD, end),
-    bytes: inline ? Uint8Array.prototype.slice.call(buffer, end) : undefined
+    bytes: inline ? new Uint8Array(buffer.subarray(end)) : undefined
   }
 }

@@ -8,7 +8,9 @@ import { followEvents } from '../fixtures/events.ts'
 import { collect, startTestnet, type Finished, type Testnet } from '../fixtures/testnet.ts'
 
 const SEED = 6
-const ENGINE_MEMORY = 192 * 1024 * 1024
+/** So short that a hang costs a test little, long enough for an engine to start on a busy machine. */
+const ENGINE_STALL_MS = 3000
+const ENGINE_MEMORY = 256 * 1024 * 1024
 
 /** One line on standard error after the progress, that says what happened; nothing partial; the exit code. */
 interface Expected { code: number, says: RegExp }
@@ -22,7 +24,8 @@ describe('what goes wrong ends in one clear line, the documented exit code, and 
     testnet = await startTestnet({
       nodes: 3,
       seed: SEED,
-      env: { WEFT_TEST_CONVERTERS: '1', WEFT_EXECUTOR_STALL_MS: '1500', WEFT_EXECUTOR_MEMORY_BYTES: String(ENGINE_MEMORY) }
+      profile: { nodes: Array.from({ length: 3 }, () => ({ executor: { stallMs: ENGINE_STALL_MS, memoryBytes: ENGINE_MEMORY } })) },
+      env: { WEFT_TEST_CONVERTERS: '1' }
     })
     folder = join(testnet.dir, 'work')
     await mkdir(folder)

@@ -181,7 +181,7 @@ for (const transport of ['memory', 'tcp'] as const) {
 
     it('an input that cannot be read here fails that attempt only', async () => {
       const handle = await attach(from, to, offerOf('upper'), recorder)
-      handle.dispatch([{ ...streamedOrder(0, text(100_000)), async * open () { yield * await Promise.reject(new Error('input vanished')) } }])
+      handle.dispatch([{ ...streamedOrder(0, text(100_000)), async * open () { yield await Promise.reject<Uint8Array>(new Error('input vanished')) } }])
       const [outcome] = await recorder.count(1)
       assert.ok(!outcome!.ok && outcome!.reason === 'transfer')
       assert.match((outcome as { message: string }).message, /input vanished/)

@@ -271,7 +271,7 @@ for (const transport of ['memory', 'tcp'] as const) {
       assert.equal(Buffer.from(await near.readMessage()).toString(), 'disk full here')
       await sent
       async function * broken (): AsyncGenerator<Uint8Array> {
-        yield * await Promise.reject(new Error('file vanished'))
+        yield await Promise.reject<Uint8Array>(new Error('file vanished'))
       }
       await failsWith('local', far.send(broken()))
       far.sendMessage(Buffer.from('file vanished here'))

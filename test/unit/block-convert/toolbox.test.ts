@@ -285,6 +285,12 @@ describe('toolbox', function () {
 
     it('leaves nothing when the toolbox closes, and what a crash left can be removed', async () => {
       const other = createToolbox({ scratch: join(folder, 'scratch') })
+      const opening = createToolbox({ scratch: join(folder, 'scratch') })
+      // Closed while an output is being opened: either it never was, or it is gone again.
+      const late = opening.output(out, conversion, { overwrite: false })
+      await Promise.all([opening.close(), late.then(() => {}, () => {})])
+      assert.deepEqual(await partials(), [])
+
       await other.output(out, conversion, { overwrite: false })
       assert.equal((await partials()).length, 1)
       await other.close()
