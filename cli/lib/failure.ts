@@ -34,7 +34,7 @@ const BY_NAME: Record<string, { code: string, exit?: ExitCode }> = {
 
 interface Known extends Error { code?: string, details?: Record<string, unknown>, error?: { code: string, message: string, details?: Record<string, unknown> } }
 
-/** Any error as a Failure. What nobody foresaw keeps its words, and its stack with WEFT_TEST_DEBUG or DEBUG. */
+/** Any error as a Failure. What nobody foresaw keeps its words, and its stack with WEFT_TEST_DEBUG=1. */
 export function toFailure (error: unknown): Failure {
   if (error instanceof Failure) return error
   const known = (error instanceof Error ? error : new Error(String(error))) as Known

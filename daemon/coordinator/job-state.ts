@@ -70,9 +70,8 @@ export class JobState {
 
   /** The job is over, badly; the machine lets everybody go at the end of the step. */
   fail (error: JobError, state: 'failed' | 'cancelled' = 'failed'): void {
-    if (this.phase === 'aborting' || this.phase === 'ended') return
-    // A rename that was asked for cannot be called back; only its own failure ends the job otherwise.
-    if (this.phase === 'renaming' && (state === 'cancelled' || error.code === 'interrupted' || error.code === 'deadline')) return
+    // A rename that was asked for cannot be called back: whatever else happens now, the output may be there already.
+    if (this.phase === 'renaming' || this.phase === 'aborting' || this.phase === 'ended') return
     this.phase = 'aborting'
     this.outcome = { state, error }
     this.queue.clear()

@@ -57,6 +57,8 @@ export type JobEventIn =
   | { type: 'merge-reset', epoch: number }
   | { type: 'finished' }
   | { type: 'renamed' }
+  /** The output is not at its final name, and will not be. */
+  | { type: 'rename-failed', error: JobError }
   | { type: 'aborted' }
   /** Something the job cannot go on without failed: the splitter, an input, the store, the journal, the merge, the output. */
   | { type: 'broken', error: JobError }
@@ -95,7 +97,7 @@ export type Effect =
   | { type: 'reset-merge', epoch: number }
   /** End the output and check the whole. Answered by `finished`. */
   | { type: 'finish', blocks: number }
-  /** Answered by `renamed`. */
+  /** Answered by `renamed` or `rename-failed`: nothing else may end the job any more. */
   | { type: 'rename' }
   /** Remove what there is of the output. Answered by `aborted`. */
   | { type: 'abort' }

@@ -91,6 +91,12 @@ class Machine implements JobMachine {
       case 'renamed':
         if (state.phase === 'renaming') this.#end('done')
         break
+      case 'rename-failed':
+        if (state.phase === 'renaming') {
+          state.phase = 'finishing'
+          state.fail(event.error)
+        }
+        break
       case 'aborted':
         if (state.phase === 'aborting') this.#end(state.outcome?.state ?? 'failed', state.outcome?.error)
         break

@@ -65,7 +65,7 @@ export class OutputLane {
       await announce()
       await this.#components.writer.commit()
       this.#components.push({ type: 'renamed' })
-    })
+    }, 'rename-failed')
   }
 
   abort (): void {
@@ -80,14 +80,14 @@ export class OutputLane {
     this.#tail = aborted.catch((error: unknown) => { this.#components.warn(error, 'removing the partial output') })
   }
 
-  #do (task: () => Promise<void>): void {
+  #do (task: () => Promise<void>, failure: 'broken' | 'rename-failed' = 'broken'): void {
     this.#tail = this.#tail.then(async () => {
       if (this.#over) return
       try {
         await task()
       } catch (error) {
         this.#over = true
-        this.#components.push({ type: 'broken', error: this.#told(error) })
+        this.#components.push({ type: failure, error: this.#told(error) })
       }
     })
   }

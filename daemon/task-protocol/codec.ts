@@ -8,6 +8,8 @@ import { BYTES, Reader, VARINT, Writer } from './wire.ts'
 
 export interface Codec<T> {
   readonly name: string
+  /** The table it was made from, by key. */
+  readonly fields: Readonly<Record<string, Field>>
   encode: (message: T) => Uint8Array
   /** Throws ProtocolError. Byte fields are views into `bytes`. */
   decode: (bytes: Uint8Array) => T
@@ -58,19 +60,21 @@ export function message<T extends object> (name: string, fields: Fields<T>): Cod
       repeated: field.repeated != null,
       prefix: 1
     }))
-    .sort((a, b) => a.field.number - b.field.number)
+    .toSorted((a, b) => a.field.number - b.field.number)
   const byNumber: Array<Slot | undefined> = []
   for (const slot of slots) byNumber[slot.field.number] = slot
-  return new TableCodec<T>(name, slots, byNumber)
+  return new TableCodec<T>(name, fields, slots, byNumber)
 }
 
 class TableCodec<T extends object> implements Codec<T> {
   readonly name: string
+  readonly fields: Readonly<Record<string, Field>>
   private readonly slots: Slot[]
   private readonly byNumber: Array<Slot | undefined>
 
-  constructor (name: string, slots: Slot[], byNumber: Array<Slot | undefined>) {
+  constructor (name: string, fields: Readonly<Record<string, Field>>, slots: Slot[], byNumber: Array<Slot | undefined>) {
     this.name = name
+    this.fields = fields
     this.slots = slots
     this.byNumber = byNumber
   }
@@ -251,6 +255,7 @@ function defaultOf (field: Field): unknown {
 /** One of several messages, told apart by its field number: a Protobuf `oneof` with exactly one field set. */
 export interface OneOf<M extends { type: string }> {
   readonly name: string
+  readonly kinds: Kinds<M>
   encode: (message: M) => Uint8Array
   /** undefined for a kind this version does not know. Throws ProtocolError. */
   decode: (bytes: Uint8Array) => M | undefined
@@ -299,6 +304,7 @@ export function oneOf<M extends { type: string }> (name: string, kinds: Kinds<M>
   }
   return {
     name,
+    kinds,
     write,
     read,
     encode (value) {

@@ -135,5 +135,5 @@ export const MS_MAX = Number.MAX_SAFE_INTEGER
 /** Requesters whose newest generation a worker remembers after their lease ended. */
 export const REQUESTERS_MAX = 1024
 
-/** Milliseconds for what is queued on a lease stream to leave when it is closed. */
+/** Milliseconds for what is queued on a lease stream to leave when it is closed, and for the other side to close a task stream. */
 export const CLOSE_MS = 1000

@@ -2,7 +2,7 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { BatchSigner } from '../trust/index.ts'
 import type { ClientOrder, ClientResult, TaskClientComponents, TaskClientInit } from './client-types.ts'
-import { INLINE_BYTES_MAX } from './constants.ts'
+import { CANCEL_ANSWER_MS, INLINE_BYTES_MAX } from './constants.ts'
 import type { FailureReason, WorkerEvents } from './index.ts'
 import { LeaseChannel, type LeaseControl } from './lease-channel.ts'
 import type { AttemptRef, Generation, RequesterMessage, Slots, WorkerMessage } from './lease-model.ts'
@@ -120,8 +120,10 @@ export class LeaseClient implements WorkerLease {
     const { promise, resolve } = Promise.withResolvers<void>()
     job.withdrawn = resolve
     this.step({ type: 'withdraw', offer })
-    this.sweep()
+    // a worker that never confirms its cancels holds up nobody here
+    const timer = setTimeout(resolve, CANCEL_ANSWER_MS)
     await promise
+    clearTimeout(timer)
   }
 
   /** Ends the lease in good order. */
@@ -246,6 +248,8 @@ export class LeaseClient implements WorkerLease {
         signal: controller.signal
       })
     this.tasks.delete(order)
+    // streams of a broken connection end one after the other: then it is the worker that is lost, not the attempt that failed
+    if (!outcome.ok && outcome.reason === 'transfer' && context.connection.status !== 'open') this.close('the connection closed')
     if (this.over) return
     const { offer, block, attempt } = order
     this.step({

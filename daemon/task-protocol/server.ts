@@ -63,6 +63,8 @@ class ExecutingTaskServer implements TaskServer {
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       await Promise.race([Promise.all([...this.requesters.values()].map(requester => requester.drain())), given])
+      // a slot is free before the last bytes of its task stream have arrived
+      await Promise.race([Promise.allSettled(this.tasks), given])
     } finally {
       signal.removeEventListener('abort', onAbort)
     }

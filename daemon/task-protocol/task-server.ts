@@ -50,7 +50,7 @@ export async function serveTask (stream: Stream, connection: Connection, init: T
     } finally {
       admission.finished()
     }
-    await transfer.close()
+    await transfer.finish()
   } catch (error) {
     transfer.abort(asTransferError(error))
   } finally {

@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { bulkBudget, type BulkBudget } from './bulk-budget.ts'
-import { CHUNK_BYTES, CREDIT_BYTES, STALL_MS } from './constants.ts'
+import { CHUNK_BYTES, CLOSE_MS, CREDIT_BYTES, STALL_MS } from './constants.ts'
 import { ProtocolError, TransferError, type TransferErrorCode } from './errors.ts'
 import { creditFrame, DATA_FRAME, endFrame, header, MESSAGE_FRAME, TransferParser } from './transfer-parser.ts'
 
@@ -226,6 +226,17 @@ export class Transfer {
     } catch (error) {
       this.stream.abort(error as Error)
     }
+  }
+
+  /** Closes our side and waits until the other side has closed its own, too: it has everything then. Never rejects. */
+  async finish (): Promise<void> {
+    await this.close()
+    if (this.failure != null) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, CLOSE_MS)
+    this.signal.addEventListener('abort', () => { resolve() }, { once: true })
+    await promise
+    clearTimeout(timer)
   }
 
   /** Resets the stream; whatever waits on it rejects with `error`. */

@@ -133,7 +133,8 @@ class Scenario {
       startMs: random.between(0, 2000),
       cancelMs: random.chance(0.1) ? random.between(50, 6000) : undefined,
       deadlineMs: random.chance(0.07) ? random.between(500, 10_000) : undefined,
-      brokenMs: random.chance(0.03) ? random.between(50, 5000) : undefined
+      brokenMs: random.chance(0.03) ? random.between(50, 5000) : undefined,
+      renameFails: random.chance(0.03)
     }
   }
 

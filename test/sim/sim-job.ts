@@ -18,6 +18,8 @@ export interface JobPlan {
   deadlineMs?: number
   /** The disk fails it then. */
   brokenMs?: number
+  /** Its rename fails. */
+  renameFails: boolean
 }
 
 /** Shortened, so that a run of a virtual minute sees every wait end. Milliseconds. */
@@ -190,6 +192,10 @@ export class SimJob {
   }
 
   #rename (): void {
+    if (this.plan.renameFails) {
+      this.push({ type: 'rename-failed', error: { code: 'output-exists', message: 'somebody else was there first' } })
+      return
+    }
     const file = this.#disk.output(this.plan.id)
     file.final = file.partial
     file.partial = undefined

@@ -228,7 +228,7 @@ describe('cli library', () => {
 
     it('become configuration', async () => {
       const nodes = await profile({ nodes: [{}, { speed: 0.25, price: 5, cores: 2, converters: ['table/*'], faults: ['wrong:0.5'] }] })
-      assert.deepEqual(nodes.map(configOf), [{ faults: [] }, { prices: { perHour: '5' }, converters: { only: ['table/*'] }, executor: { slots: 2 }, faults: ['wrong:0.5', 'slow:4'] }])
+      assert.deepEqual(nodes.map(configOf), [{ executor: {}, faults: [] }, { prices: { perHour: '5' }, converters: { only: ['table/*'] }, executor: { slots: 2 }, faults: ['wrong:0.5', 'slow:4'] }])
     })
     const wrong: Array<[unknown, RegExp]> = [
       ['{', /not valid JSON/],

@@ -329,12 +329,23 @@ describe('coordinator/machine', () => {
       assert.deepEqual(rig.step({ type: 'renamed' }), [{ type: 'end', state: 'done', error: undefined }])
     })
 
+    it('nothing but its own failure ends a rename: the output may be there already', () => {
+      // Found by the simulator (seed 4959): a disk error elsewhere made a job fail whose output was being renamed.
+      const rig = Rig.started([5], { a: 1 }, { deadlineAt: 500 })
+      rig.step(ok('a', 0))
+      rig.settle()
+      rig.step({ type: 'finished' })
+      rig.now = 600
+      assert.deepEqual(types(rig.step({ type: 'broken', error: { code: 'failed', message: 'disk' } }, { type: 'tick' })), [])
+      assert.deepEqual(rig.step({ type: 'renamed' }), [{ type: 'end', state: 'done', error: undefined }])
+    })
+
     it('a failed rename removes the output', () => {
       const rig = Rig.started([5], { a: 1 })
       rig.step(ok('a', 0))
       rig.settle()
       rig.step({ type: 'finished' })
-      assert.ok(types(rig.step({ type: 'broken', error: { code: 'output-exists', message: 'there' } })).includes('abort'))
+      assert.ok(types(rig.step({ type: 'rename-failed', error: { code: 'output-exists', message: 'there' } })).includes('abort'))
     })
 
     it('the deadline ends it', () => {

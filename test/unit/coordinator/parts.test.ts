@@ -265,7 +265,7 @@ describe('coordinator/spec', () => {
   it('names content as the rest of the world does', () => {
     // Multibase base32 of: version 1, raw (0x55), sha2-256 (0x12) of 32 bytes, the digest. Written out, not by the library under test.
     const digest = hash('sha256', 'hello world', 'buffer')
-    const bits = [...Buffer.concat([Buffer.from([1, 0x55, 0x12, 32]), digest])].map(byte => byte.toString(2).padStart(8, '0')).join('')
+    const bits = Array.from(Buffer.concat([Buffer.from([1, 0x55, 0x12, 32]), digest]), byte => byte.toString(2).padStart(8, '0')).join('')
     const text = (bits.match(/.{1,5}/g) ?? []).map(five => 'abcdefghijklmnopqrstuvwxyz234567'[Number.parseInt(five.padEnd(5, '0'), 2)]).join('')
     assert.equal(rawCid(digest), `b${text}`)
   })
