@@ -1,7 +1,7 @@
 /** The node's public API over its parts: what the gateway serves and an embedded node offers. */
 import type { Coordinator, JobReport } from './coordinator/index.ts'
 import { JobRefusedError } from './coordinator/index.ts'
-import { listConverters } from './block-convert/index.ts'
+import { ConversionError, families, listConverters, mediaTypeOf } from './block-convert/index.ts'
 import type { ProviderView, Registry } from './dht-registry/index.ts'
 import type { Executor } from './executor/index.ts'
 import { ApiError, type NodeApi, type NodeStatus, type NodeView } from './gateway/index.ts'
@@ -56,10 +56,14 @@ export function createNodeApi (parts: NodeApiComponents): NodeApi {
   return {
     status,
     notReady: () => parts.state() === 'ready' ? undefined : `the node is ${parts.state()}`,
-    nodes: async filter => page(registry.view().filter(view => matches(view, filter)), filter),
+    nodes: async filter => {
+      const [from, to] = [typeNamed(filter.from), typeNamed(filter.to)]
+      return page(registry.view().filter(view => matches(view, { ...filter, from, to })), filter)
+    },
     converters: () => listConverters().filter(({ id }) => parts.offered(id)).map(({ id, version, from, to, equivalence, deterministic }) =>
-      ({ id, version, from, to, equivalence: typeof equivalence === 'string' ? equivalence : equivalence.metric, deterministic })),
+      ({ id, version, from, to, equivalence: typeof equivalence === 'string' ? equivalence : equivalence.metric, deterministic, extensions: { from: extensionsOf(from), to: extensionsOf(to) } })),
     submit: async request => {
+      if (parts.state() !== 'ready') throw new ApiError(503, 'interrupted', `the node is ${parts.state()} and takes no new jobs`)
       try {
         return (await coordinator.submit(request)).report()
       } catch (error) {
@@ -123,6 +127,21 @@ export function createNodeApi (parts: NodeApiComponents): NodeApi {
       draining
     }
   }
+}
+
+/** A type as a user may name it, as a media type. */
+function typeNamed (name: string | undefined): string | undefined {
+  if (name == null) return undefined
+  try {
+    return mediaTypeOf(name)
+  } catch (error) {
+    if (error instanceof ConversionError) throw new ApiError(400, 'usage', error.message, error.details)
+    throw error
+  }
+}
+
+function extensionsOf (mediaType: string): string[] {
+  return families.flatMap(family => family.mediaTypes).find(entry => entry.mediaType === mediaType)?.extensions ?? []
 }
 
 function reportOf (coordinator: Coordinator, id: string): JobReport | undefined {

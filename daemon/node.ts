@@ -51,7 +51,7 @@ export interface WeftNode extends AsyncDisposable {
   /** Fires when the node was asked to end (`POST /shutdown`); the owner then drains and stops it. */
   readonly closing: AbortSignal
   start: () => Promise<void>
-  /** Takes no more work from others; resolves when what runs for them and the own jobs are done, or the signal fires. */
+  /** Takes no more work from others and no new jobs; resolves when what runs for others is done, rejects when the signal fires. */
   drain: (options: { signal: AbortSignal }) => Promise<void>
   stop: () => Promise<void>
 }

@@ -130,17 +130,25 @@ export class PartialOutput implements OutputWriter {
   }
 
   async #writeAll (chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
-    for await (const chunk of chunks) {
-      this.#hash.update(chunk)
-      this.#size += chunk.length
-      if (this.#buffered + chunk.length > this.#buffer.length) await this.#flush()
-      if (chunk.length >= this.#buffer.length) {
-        await this.#write(chunk)
-      } else {
-        this.#buffer.set(chunk, this.#buffered)
-        this.#buffered += chunk.length
-      }
+    // Small parts come by the thousand: a turn of the event loop for each would cost more than writing it.
+    if (Symbol.iterator in chunks) {
+      for (const chunk of chunks) if (!this.#fits(chunk)) await this.#place(chunk)
+    } else {
+      for await (const chunk of chunks) if (!this.#fits(chunk)) await this.#place(chunk)
     }
+  }
+
+  /** Buffers a chunk that fits beside what is there. */
+  #fits (chunk: Uint8Array): boolean {
+    if (this.#buffered + chunk.length > this.#buffer.length) return false
+    this.#buffer.set(chunk, this.#buffered)
+    this.#buffered += chunk.length
+    return true
+  }
+
+  async #place (chunk: Uint8Array): Promise<void> {
+    await this.#flush()
+    if (!this.#fits(chunk)) await this.#write(chunk)
   }
 
   async #flush (): Promise<void> {
@@ -151,6 +159,8 @@ export class PartialOutput implements OutputWriter {
 
   async #write (bytes: Uint8Array): Promise<void> {
     const handle = this.#open()
+    this.#hash.update(bytes)
+    this.#size += bytes.length
     let done = 0
     while (done < bytes.length) done += (await handle.write(bytes, done)).bytesWritten
   }

@@ -107,6 +107,46 @@ export function unpackError (packed: PackedError): Error {
   return error
 }
 
+/** Parts of an output: the small ones as one run of bytes, since cloning thousands of little arrays costs more than writing them. */
+export interface PackedParts {
+  /** Per part: its bytes if `path` has none at that place, else the file's size. */
+  sizes: Float64Array<ArrayBuffer>
+  bytes: Uint8Array<ArrayBuffer>
+  paths: Array<[at: number, path: string]>
+}
+
+export function packParts (parts: BlockSource[]): PackedParts {
+  const sizes = new Float64Array(parts.length)
+  const paths: PackedParts['paths'] = []
+  let total = 0
+  parts.forEach((part, at) => {
+    if ('bytes' in part) total += sizes[at] = part.bytes.length
+    else {
+      sizes[at] = part.size
+      paths.push([at, part.path])
+    }
+  })
+  const bytes = new Uint8Array(total)
+  let offset = 0
+  for (const part of parts) {
+    if (!('bytes' in part)) continue
+    bytes.set(part.bytes, offset)
+    offset += part.bytes.length
+  }
+  return { sizes, bytes, paths }
+}
+
+export function unpackParts ({ sizes, bytes, paths }: PackedParts): BlockSource[] {
+  const files = new Map(paths)
+  let offset = 0
+  return Array.from(sizes, (size, at) => {
+    const path = files.get(at)
+    if (path != null) return { path, size }
+    offset += size
+    return { bytes: bytes.subarray(offset - size, offset) }
+  })
+}
+
 /** What every short task of a thread gives. */
 export type Outcome<T> = { ok: true, value: T } | { ok: false, error: PackedError }
 
@@ -120,7 +160,7 @@ export interface SplitTask { inputs: Input[], conversion: Conversion, target: Bl
 export interface OutputTask { finalPath: string, conversion: Conversion, overwrite: boolean }
 
 export type OutputOrder =
-  | { id: number, type: 'add', parts: BlockSource[] }
+  | { id: number, type: 'add', parts: PackedParts }
   | { id: number, type: 'finish', expected: { units?: number, blocks: number } }
   | { id: number, type: 'commit' }
   | { id: number, type: 'reset' }

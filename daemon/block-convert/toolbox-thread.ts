@@ -11,7 +11,7 @@ import type { BlockRecipe, BlockSource, Conversion, Distance, Input, MediaType }
 import { PartialOutput } from './output-writer.ts'
 import { describeInput } from './sniff.ts'
 import { inputChanged, RecipeReader } from './source.ts'
-import { packError, packRecipes, type Outcome, type OutputNews, type OutputOrder, type OutputTask, type SplitNews, type SplitOrder, type SplitTask } from './thread-messages.ts'
+import { packError, packRecipes, unpackParts, type Outcome, type OutputNews, type OutputOrder, type OutputTask, type SplitNews, type SplitOrder, type SplitTask } from './thread-messages.ts'
 
 /** An outcome instead of an exception: structured cloning of errors loses their class and fields. */
 async function outcome<T> (work: () => Promise<T>): Promise<Outcome<T>> {
@@ -223,7 +223,7 @@ export async function output (session: { task: OutputTask, port: MessagePort }):
 
 function obey (writer: PartialOutput, order: OutputOrder): Promise<unknown> {
   switch (order.type) {
-    case 'add': return writer.add(order.parts)
+    case 'add': return writer.add(unpackParts(order.parts))
     case 'finish': return writer.finish(order.expected)
     case 'commit': return writer.commit()
     case 'reset': return writer.reset()

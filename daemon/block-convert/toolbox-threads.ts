@@ -4,7 +4,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { SESSION_THREADS_MAX, SESSIONS_PER_THREAD, THREAD_IDLE_MS, TOOLBOX_QUEUE_MAX, TOOLBOX_THREADS } from './constants.ts'
 import type { BlockRecipe, BlockSource, BlockTarget, Conversion, Distance, Input, MediaType } from './index.ts'
-import { unpackError, unpackRecipes, type Outcome, type OutputNews, type OutputOrder, type SplitNews, type SplitOrder } from './thread-messages.ts'
+import { packParts, unpackError, unpackRecipes, type Outcome, type OutputNews, type OutputOrder, type SplitNews, type SplitOrder } from './thread-messages.ts'
 import type { OutputWriter, Toolbox, ToolboxInit } from './toolbox.ts'
 
 export function createToolbox (init: ToolboxInit): Toolbox {
@@ -153,7 +153,7 @@ class ThreadOutput implements OutputWriter {
   }
 
   async add (parts: BlockSource[]): Promise<void> {
-    await this.#order({ type: 'add', parts })
+    await this.#order({ type: 'add', parts: packParts(parts) })
   }
 
   async finish (expected: { units?: number, blocks: number }): Promise<{ size: number, digest: Uint8Array, units: number }> {

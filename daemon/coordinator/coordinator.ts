@@ -79,6 +79,8 @@ class JobCoordinator implements Coordinator {
       clock: this.#clock,
       log
     })
+    // No job of an earlier run goes on, so a block a crash left between its rename and its entry belongs to nobody.
+    await store.blocks.sweep(() => false)
     for (const { key, report } of settled) this.#history.set(report.job, { report, recordKey: key })
     await this.#trimHistory()
   }

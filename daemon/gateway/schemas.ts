@@ -21,7 +21,8 @@ export const jobRequest = z.strictObject({
   verify: z.enum(['none', 'sample', 'all']).optional(),
   blockBytes: z.int().min(1).optional().describe('Bytes per block'),
   deadlineSeconds: z.number().positive().max(365 * 24 * 3600).optional(),
-  inFlight: z.int().min(1).max(100_000).optional().describe('Orders in flight per worker, for measurements')
+  inFlight: z.int().min(1).max(100_000).optional().describe('Orders in flight per worker, for measurements'),
+  awaitCommit: z.boolean().optional().describe('An order counts as in flight until its result is durable, for measurements')
 })
 
 /** Digits of a query; `limit=` must not become 0. */

@@ -68,6 +68,16 @@ class FileBlockStore implements BlockStore {
     await rm(this.#pathOf(digest), { force: true })
   }
 
+  async sweep (keep: (digest: Uint8Array) => boolean): Promise<number> {
+    let removed = 0
+    for (const { name } of await readdir(this.#root, { withFileTypes: true })) {
+      if (!/^[0-9a-f]{64}$/.test(name) || keep(Buffer.from(name, 'hex'))) continue
+      await rm(join(this.#root, name), { force: true })
+      removed++
+    }
+    return removed
+  }
+
   async size (): Promise<number> {
     let total = 0
     for (const entry of await readdir(this.#root, { withFileTypes: true })) {

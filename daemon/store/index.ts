@@ -38,6 +38,8 @@ export interface BlockStore {
   get: (digest: Uint8Array) => Promise<StoredBlock | undefined>
   /** Never throws if it is not there. */
   delete: (digest: Uint8Array) => Promise<void>
+  /** Removes every block that nothing refers to any more; gives how many. Only while nobody stores blocks. */
+  sweep: (keep: (digest: Uint8Array) => boolean) => Promise<number>
   /** Bytes in the store. */
   size: () => Promise<number>
 }

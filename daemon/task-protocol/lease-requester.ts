@@ -5,9 +5,10 @@
  * Every order accepted by `orders` ends in exactly one of: an entry of an `outcomes` effect, an entry of a `failed`
  * effect, or being covered by a `lost` effect. A credit is taken when an order leaves and comes back exactly once.
  */
-import { BATCH_BYTES, BATCH_MAX, CANCEL_ANSWER_MS, CANCEL_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, QUEUED_ORDERS_MAX, SLOTS_MAX, TASKS_MAX } from './constants.ts'
+import { CANCEL_ANSWER_MS, CANCEL_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, QUEUED_ORDERS_MAX, SLOTS_MAX } from './constants.ts'
 import { attemptKey, compareGenerations } from './lease-model.ts'
-import { OrderQueue } from './order-queue.ts'
+import { batches, OrderQueue } from './order-queue.ts'
+import { TaskLimit } from './task-limit.ts'
 import type { AttemptRef, Generation, LeaseFault, OfferRef, OrderRef, Pool, Refusal, RequesterMessage, ResultRef, Slots, WorkerMessage } from './lease-model.ts'
 import type { LeaseRequester, LeaseRequesterInit, RequesterEffect, RequesterEvent, RequesterView } from './lease-requester-events.ts'
 
@@ -48,8 +49,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
   private sequence = 0
   private cancelling = 0
   /** Attempts with a task stream, and attempts that need one and wait. Both hold their credit. */
-  private tasks = 0
-  private waitingTasks: O[] = []
+  private readonly tasks = new TaskLimit<O>()
   private effects: Array<RequesterEffect<O, R, F>> = []
 
   constructor (init: LeaseRequesterInit) {
@@ -227,14 +227,13 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     if (ready.length === 0) return
     let at = ready.findIndex(state => state.offer.offer > this.turn)
     if (at < 0) at = 0
-    let batch: O[] = []
-    let batchBytes = 0
+    const small: O[] = []
     while (ready.length > 0) {
       at %= ready.length
       const state = ready[at]!
       const order = state.queue.first()!
       const pool = state.pool!
-      if (this.used[pool] >= this.slots[pool] || (order.large && this.tasks >= TASKS_MAX) || (order.weight > 0 && this.bytes > 0 && this.bytes + order.weight > this.windowBytes)) {
+      if (this.used[pool] >= this.slots[pool] || (order.large && this.tasks.full) || (order.weight > 0 && this.bytes > 0 && this.bytes + order.weight > this.windowBytes)) {
         ready.splice(at, 1)
         continue
       }
@@ -245,19 +244,13 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       if (order.large) {
         this.openTask(order)
       } else {
-        if (batch.length >= BATCH_MAX || (batchBytes > 0 && batchBytes + order.weight > BATCH_BYTES)) {
-          this.send({ type: 'orders', orders: batch })
-          batch = []
-          batchBytes = 0
-        }
         this.bytes += order.weight
-        batchBytes += order.weight
-        batch.push(order)
+        small.push(order)
       }
       if (state.queue.length === 0) ready.splice(at, 1)
       else at++
     }
-    if (batch.length > 0) this.send({ type: 'orders', orders: batch })
+    for (const batch of batches(small)) this.send({ type: 'orders', orders: batch })
   }
 
   private results (sequence: number, results: R[]): void {
@@ -266,7 +259,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       return
     }
     this.sequence = sequence
-    // acknowledged before new orders leave: the worker counts an order until its result is acknowledged
+    // acknowledged before new orders leave, so that the worker never sees more unacknowledged results than there are slots
     this.send({ type: 'ack', sequence })
     let offer = -1
     let run: R[] = []
@@ -305,8 +298,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       this.bytes -= entry.order.weight
       entry.task = true
       entry.order.large = true
-      if (this.tasks < TASKS_MAX) this.openTask(entry.order)
-      else this.waitingTasks.push(entry.order)
+      this.openTask(entry.order)
       return false
     }
     state.outstanding.delete(key)
@@ -322,14 +314,12 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
   }
 
   private openTask (order: O): void {
-    this.tasks++
-    this.effects.push({ type: 'open-task', generation: this.generation!, order })
+    if (this.tasks.take(order)) this.effects.push({ type: 'open-task', generation: this.generation!, order })
   }
 
   private taskEnded (): void {
-    this.tasks--
-    const next = this.waitingTasks.shift()
-    if (next != null) this.openTask(next)
+    const order = this.tasks.release()
+    if (order != null) this.effects.push({ type: 'open-task', generation: this.generation!, order })
   }
 
   private cancel (attempts: AttemptRef[], now: number): void {
@@ -361,9 +351,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
 
   /** An attempt whose task stream was never opened ends here and now. */
   private dropWaitingTask (state: OfferState<O, F>, { order, told }: Outstanding<O>): boolean {
-    const at = this.waitingTasks.indexOf(order)
-    if (at < 0) return false
-    this.waitingTasks.splice(at, 1)
+    if (!this.tasks.drop(order)) return false
     state.outstanding.delete(attemptKey(order.block, order.attempt))
     this.used[state.pool!]--
     if (!told) this.effects.push({ type: 'failed', offer: order.offer, orders: [order], reason: 'cancelled', message: 'cancelled before its stream was opened' })
@@ -397,8 +385,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     this.used.inline = 0
     this.bytes = 0
     this.cancelling = 0
-    this.tasks = 0
-    this.waitingTasks = []
+    this.tasks.clear()
     this.slots = { ...ZERO }
     this.state = 'lost'
     this.effects.push({ type: 'lost', reason, offers })

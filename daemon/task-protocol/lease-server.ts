@@ -162,7 +162,7 @@ export class LeaseServer {
       }
       return this.request(channel, { incarnation: message.incarnation, counter: message.counter })
     }
-    const translated = generation == null ? undefined : this.translate(message)
+    const translated = generation == null ? undefined : this.translate(channel, message)
     if (generation == null || translated == null) channel.abort(`'${message.type}' may not come here`)
     else this.step({ type: 'message', generation, message: translated })
     return generation
@@ -181,10 +181,10 @@ export class LeaseServer {
   }
 
   /** A requester's message as the machine knows it; undefined for what only a worker may say. */
-  private translate (message: LeaseControl): Message | undefined {
+  private translate (channel: LeaseChannel, message: LeaseControl): Message | undefined {
     switch (message.type) {
       case 'offer': return { type: 'offer', offer: this.judge(message) }
-      case 'orders': return { type: 'orders', orders: this.signed(message) }
+      case 'orders': return { type: 'orders', orders: this.takeOrders(channel, message) }
       case 'withdraw':
       case 'cancel':
       case 'ack': return message
@@ -197,14 +197,20 @@ export class LeaseServer {
     return judgeOffer(this.context.converters, offer => policy?.offer?.(this.context.peer, offer), message)
   }
 
-  /** Throws (and ends the lease) unless all of them are for accepted offers and signed by the requester. */
-  private signed ({ orders, signature }: Orders): ServedOrder[] {
-    const leaves = orders.map(order => {
+  /** Throws (and ends the lease) unless all of them are for accepted offers. */
+  private takeOrders (channel: LeaseChannel, { orders, signature }: Orders): ServedOrder[] {
+    const digests = orders.map(order => {
       const offer = this.machine.offered(order.offer)
       if (offer == null) throw new ProtocolError('unexpected', 'an order for an offer that was not accepted')
-      return orderLeaf(offer.digest, order)
+      return offer.digest
     })
-    if (!verifyOrders(this.requesterKey, leaves, signature)) throw new ProtocolError('unexpected', 'orders that are not signed by their requester')
+    // The stream itself proves who orders; the signature is for later, to show who ordered. So it is checked when the
+    // orders have begun and the inline ones are answered, which takes it out of the round trip.
+    setImmediate(() => {
+      if (channel.closed) return
+      const leaves = orders.map((order, i) => orderLeaf(digests[i]!, order))
+      if (!verifyOrders(this.requesterKey, leaves, signature)) channel.abort('orders that are not signed by their requester')
+    })
     return orders.map(servedOrder)
   }
 

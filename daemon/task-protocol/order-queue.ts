@@ -1,4 +1,5 @@
 /** A first-in-first-out queue of orders without the cost of `Array.shift` on long arrays. */
+import { BATCH_BYTES, BATCH_MAX } from './constants.ts'
 import type { OrderRef } from './lease-model.ts'
 
 /** Entries already taken are dropped from the array's front once there are this many and they are its larger half. */
@@ -49,4 +50,20 @@ export class OrderQueue<O extends OrderRef> {
     this.orders = []
     this.head = 0
   }
+}
+
+/** Cuts orders into batches that stay below their number and bytes; one larger order still goes alone. */
+export function * batches<O extends OrderRef> (orders: O[]): Generator<O[]> {
+  let from = 0
+  let bytes = 0
+  for (let i = 0; i < orders.length; i++) {
+    const { weight } = orders[i]!
+    if (i - from >= BATCH_MAX || (bytes > 0 && bytes + weight > BATCH_BYTES)) {
+      yield orders.slice(from, i)
+      from = i
+      bytes = 0
+    }
+    bytes += weight
+  }
+  if (from < orders.length) yield from === 0 ? orders : orders.slice(from)
 }

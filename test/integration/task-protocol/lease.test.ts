@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import type { Stream } from '@libp2p/interface'
 import { DEAD_AFTER_MS, HEARTBEAT_MS } from '../../../daemon/health/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
-import { INLINE_BYTES_MAX } from '../../../daemon/task-protocol/constants.ts'
+import { FRAME_BYTES_MAX, INLINE_BYTES_MAX } from '../../../daemon/task-protocol/constants.ts'
 import { createTaskClient, type AttemptOutcome, type Order } from '../../../daemon/task-protocol/index.ts'
+import { FrameStream } from '../../../daemon/task-protocol/frames.ts'
+import { leaseMessage, type LeaseMessage } from '../../../daemon/task-protocol/messages.ts'
 import { taskMessage } from '../../../daemon/task-protocol/task-messages.ts'
 import { endFrame } from '../../../daemon/task-protocol/transfer-parser.ts'
 import { Transfer } from '../../../daemon/task-protocol/transfer.ts'
@@ -386,6 +388,25 @@ for (const transport of ['memory', 'tcp'] as const) {
       assert.match(await ask(1), /protocol: no lease/)
       await attach(from, to, offerOf('upper'), recorder)
       assert.match(await ask(1), /protocol: the order is not signed/)
+    })
+
+    it('orders not signed end the lease', async () => {
+      from.network.knows(to.network)
+      const { connection } = await from.network.greet(to.network.identity.peerId, { signal: AbortSignal.timeout(5000) })
+      const closed = Promise.withResolvers<Error | undefined>()
+      const frames: FrameStream<LeaseMessage> = new FrameStream(await connection.newStream('/weft/test/lease/1.0.0'), leaseMessage, { frameBytes: FRAME_BYTES_MAX }, {
+        onMessage: message => {
+          if (message.type === 'grant') frames.send({ ...offerOf('hold'), parameters: Buffer.from('a0', 'hex'), offer: 1, type: 'offer' })
+          if (message.type !== 'accept-offer') return
+          const { digest, size, bytes } = orderOf(0, text(10))
+          frames.send({ type: 'orders', orders: [{ offer: 1, block: 0, attempt: 1, size, digest, bytes: bytes! }], signature: Buffer.alloc(64, 1) })
+        },
+        onClose: error => { closed.resolve(error) }
+      })
+      frames.send({ type: 'request', incarnation: 1, counter: 1 })
+      assert.ok(await closed.promise instanceof Error)
+      while (to.server.load().active > 0 || to.executor.active > 0) await new Promise(resolve => setImmediate(resolve))
+      assert.equal(to.server.load().leases, 0)
     })
 
     it('a newer lease of the same requester replaces the older one; an older is refused', async () => {

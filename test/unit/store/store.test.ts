@@ -69,6 +69,19 @@ describe('store', () => {
     assert.equal(await dir.blocks.get(block.digest), undefined)
   })
 
+  it('sweeps what nothing refers to', async () => {
+    const digests: Uint8Array[] = []
+    for (const text of ['one', 'two', 'three']) {
+      const sink = await dir.blocks.sink()
+      await sink.write(bytes(text))
+      digests.push((await sink.finish()).digest)
+    }
+    const kept = digests[1] as Uint8Array
+    assert.equal(await dir.blocks.sweep(digest => Buffer.compare(digest, kept) === 0), 2)
+    assert.equal(await dir.blocks.size(), 3)
+    assert.ok(await dir.blocks.get(kept))
+  })
+
   it('adopts a finished file', async () => {
     const path = join(dir.scratch, 'x')
     await writeFile(path, 'abc')
