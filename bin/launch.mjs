@@ -14,9 +14,10 @@ const able = major >= 24 || (major === 22 && minor >= 18)
 
 /** Runs the command line; `verb`, if given, is put before the arguments. */
 export async function launch (verb) {
+  // The Node started in our place runs the same file and puts the verb there itself.
+  if (!able) return respawn()
   if (verb != null) process.argv.splice(2, 0, verb)
-  if (able) await run()
-  else respawn()
+  await run()
 }
 
 async function run () {

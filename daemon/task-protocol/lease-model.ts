@@ -2,6 +2,7 @@
  * What both lease machines speak of: generations, orders, results, the messages between them. The machines are generic
  * in what an order and a result carry: the service puts bytes there, the simulator whatever it likes.
  */
+import { SLOTS_MAX } from './constants.ts'
 
 /** (incarnation, counter): the incarnation is durable before the first grant, the counter counts leases within it. */
 export interface Generation {
@@ -85,4 +86,9 @@ export type LeaseFault = 'stale-generation-obeyed' | 'credit-leak' | 'lost-cance
 /** An attempt's key within its offer: exact, because block < 2^32 and attempt < 2^16. */
 export function attemptKey (block: number, attempt: number): number {
   return block * 65536 + attempt
+}
+
+/** What a worker claims, within what is believed. */
+export function boundedSlots (slots: Slots): Slots {
+  return { process: Math.min(slots.process, SLOTS_MAX), inline: Math.min(slots.inline, SLOTS_MAX) }
 }

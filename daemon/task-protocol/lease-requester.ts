@@ -5,8 +5,8 @@
  * Every order accepted by `orders` ends in exactly one of: an entry of an `outcomes` effect, an entry of a `failed`
  * effect, or being covered by a `lost` effect. A credit is taken when an order leaves and comes back exactly once.
  */
-import { CANCEL_ANSWER_MS, CANCEL_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, QUEUED_ORDERS_MAX, SLOTS_MAX } from './constants.ts'
-import { attemptKey, compareGenerations } from './lease-model.ts'
+import { CANCEL_ANSWER_MS, CANCEL_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, QUEUED_ORDERS_MAX } from './constants.ts'
+import { attemptKey, boundedSlots, compareGenerations } from './lease-model.ts'
 import { batches, OrderQueue } from './order-queue.ts'
 import { TaskLimit } from './task-limit.ts'
 import type { AttemptRef, Generation, LeaseFault, OfferRef, OrderRef, Pool, Refusal, RequesterMessage, ResultRef, Slots, WorkerMessage } from './lease-model.ts'
@@ -37,6 +37,7 @@ const ZERO: Readonly<Slots> = { process: 0, inline: 0 }
 
 export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F extends OfferRef> implements LeaseRequester<O, R, F> {
   private readonly faults: ReadonlySet<LeaseFault>
+  private readonly obeysStale: boolean
   private readonly windowBytes: number
   private generation: Generation | undefined
   private state: RequesterView['state'] = 'idle'
@@ -54,6 +55,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
 
   constructor (init: LeaseRequesterInit) {
     this.faults = init.faults ?? new Set()
+    this.obeysStale = this.faults.has('stale-generation-obeyed')
     this.windowBytes = init.windowBytes ?? LEASE_WINDOW_BYTES
   }
 
@@ -119,8 +121,8 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     if (age !== 0 || this.state === 'lost' || this.state === 'refused') {
       // a result stays a result under any generation; the job machine decides whether it still wants it
       if (message.type === 'results') for (const result of message.results) this.effects.push({ type: 'late', generation, result })
-      else if (!this.obeysStale()) this.effects.push({ type: 'stale', generation, message: message.type })
-      if (message.type === 'results' || !this.obeysStale()) return
+      else if (!this.obeysStale) this.effects.push({ type: 'stale', generation, message: message.type })
+      if (message.type === 'results' || !this.obeysStale) return
     }
     switch (message.type) {
       case 'grant': this.granted(message.slots); break
@@ -140,7 +142,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       return
     }
     this.state = 'granted'
-    this.slots = bounded(slots)
+    this.slots = boundedSlots(slots)
     this.effects.push({ type: 'granted', slots: { ...this.slots } })
     for (const { offer } of this.offers.values()) this.send({ type: 'offer', offer })
   }
@@ -156,7 +158,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
   }
 
   private setSlots (slots: Slots): void {
-    this.slots = bounded(slots)
+    this.slots = boundedSlots(slots)
     for (const state of this.offers.values()) {
       if (state.pool != null && !state.withdrawn) this.effects.push({ type: 'slots', offer: state.offer.offer, slots: this.slots[state.pool] })
     }
@@ -391,15 +393,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     this.effects.push({ type: 'lost', reason, offers })
   }
 
-  private obeysStale (): boolean {
-    return this.faults.has('stale-generation-obeyed')
-  }
-
   private send (message: RequesterMessage<O, F>): void {
     this.effects.push({ type: 'send', generation: this.generation!, message })
   }
-}
-
-function bounded (slots: Slots): Slots {
-  return { process: Math.min(slots.process, SLOTS_MAX), inline: Math.min(slots.inline, SLOTS_MAX) }
 }

@@ -1,5 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export interface Peer {
@@ -11,7 +13,9 @@ export interface Peer {
 }
 
 export async function peerProcess (role: 'worker' | 'sender' | 'receiver'): Promise<Peer> {
-  const child: ChildProcess = fork(join(import.meta.dirname, 'peer-process.ts'), [role])
+  // a killed process cleans up nothing: what it makes goes into a folder that is removed here
+  const folder = await mkdtemp(join(tmpdir(), 'weft-peer-'))
+  const child: ChildProcess = fork(join(import.meta.dirname, 'peer-process.ts'), [role], { env: { ...process.env, TMPDIR: folder } })
   const [address] = await once(child, 'message') as [string]
   return {
     address,
@@ -21,6 +25,7 @@ export async function peerProcess (role: 'worker' | 'sender' | 'receiver'): Prom
       const gone = once(child, 'exit')
       child.kill('SIGKILL')
       await gone
+      await rm(folder, { recursive: true, force: true })
     }
   }
 }
