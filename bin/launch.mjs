@@ -1,7 +1,7 @@
 // Plain JavaScript on purpose: it runs under whatever Node the machine has. Under one that cannot run weft it starts the
 // pinned Node of node_modules in its place, and is then as good as absent: streams, signals and exit code pass through.
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { accessSync, constants as modes, existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -34,8 +34,18 @@ async function run () {
   await main(process.argv)
 }
 
-/** Never makes the data directory: that is for `init` and `start`, with its permissions. */
+/**
+ * Beside the modules it is made from, where all data directories share it; per user where those belong to somebody else.
+ * Never makes the data directory: that is for `init` and `start`, with its permissions.
+ */
 function cacheDir () {
+  const modules = join(root, 'node_modules')
+  try {
+    accessSync(modules, modes.W_OK)
+    return join(modules, '.cache', 'weft', 'compile')
+  } catch {
+    // Installed by somebody else, read-only: the user's own cache.
+  }
   const { WEFT_HOME: home, XDG_CACHE_HOME: xdg, HOME: user } = process.env
   if (home != null && home !== '') return existsSync(home) ? join(home, 'cache', 'compile') : undefined
   if (xdg != null && isAbsolute(xdg)) return join(xdg, 'weft', 'compile')

@@ -40,8 +40,18 @@ function letYoungGenerationGrow (grow: boolean): void {
   setFlagsFromString(`--semi-space-growth-factor=${grow ? 2 : 1}`)
 }
 
+/**
+ * Bulk bytes live outside V8's heap, and by default V8 marks the whole heap each time 64 MiB of them have passed by, as fast as
+ * they may come: a third of a daemon's processor time while it moved 500 MB, measured. Counted together with the heap, they
+ * are freed by the collections that happen anyway; the peak memory of the same run stayed the same.
+ */
+function countBulkBytesWithTheHeap (): void {
+  setFlagsFromString('--external-memory-accounted-in-global-limit')
+}
+
 async function start (options: Options): Promise<void> {
   letYoungGenerationGrow(false)
+  countBulkBytesWithTheHeap()
   const [{ createNode }, { loadConfig }] = await Promise.all([import('../daemon/node.ts'), import('../daemon/config/index.ts')])
   const { config, dataDir } = await loadConfig({
     ...(options.config != null ? { configFile: options.config } : {}),
