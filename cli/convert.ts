@@ -76,7 +76,10 @@ async function convert (inputs: string[], options: Options): Promise<void> {
   try {
     let worst: ExitCode = EXIT.done
     for (const conversion of conversions) {
-      if (interrupt.signal.aborted) break
+      if (interrupt.signal.aborted) {
+        worst = EXIT.interrupted
+        break
+      }
       const exit = await one(session.client, conversion, template, options, conversions.length > 1, interrupt)
       // One of several that failed is "failed"; what failed is in its own report.
       if (exit !== EXIT.done) worst = conversions.length > 1 && exit !== EXIT.interrupted ? EXIT.failed : exit

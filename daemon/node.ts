@@ -218,8 +218,14 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   async function stop (): Promise<void> {
     stopping ??= (async () => {
       state = 'stopping'
-      await saveThroughput(dir, executor.throughput)
-      await running.disposeAsync()
+      try {
+        await saveThroughput(dir, executor.throughput)
+      } catch (error) {
+        // A full disk must not keep the rest from being stopped; the next start measures anew.
+        log.warn({ error: (error as Error).message }, 'measured throughput could not be saved')
+      } finally {
+        await running.disposeAsync()
+      }
     })()
     await stopping
   }

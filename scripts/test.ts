@@ -4,7 +4,8 @@
  *
  *   npm test [-- --coverage] [-- PATTERN...]
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,13 +18,37 @@ const patterns = args.filter(arg => !arg.startsWith('--'))
 const scratch = mkdtempSync(join(tmpdir(), 'weft-test-'))
 const leftOut = join(scratch, 'left-out')
 
-const mocha = [bin('mocha'), ...(patterns.length > 0 ? patterns : ['test/{unit,sim,integration,e2e}/**/*.test.ts'])]
-const command = coverage ? [bin('c8'), '--reporter=text-summary', '--reporter=html', '--include=daemon', '--include=cli', ...mocha] : mocha
-const run = spawnSync(command[0] as string, command.slice(1), {
-  cwd: root,
-  stdio: 'inherit',
-  env: { ...process.env, WEFT_TEST_LEFT_OUT: leftOut, WEFT_TEST_CONVERTERS: '1', TMPDIR: scratch, NODE_ENV: 'test' }
-})
+/** Two groups side by side, since end-to-end tests mostly wait for processes; the second is printed when the first is done. */
+const groups = patterns.length > 0 ? [patterns] : [['test/{unit,sim,integration}/**/*.test.ts'], ['test/e2e/**/*.test.ts']]
+const env = { ...process.env, WEFT_TEST_LEFT_OUT: leftOut, WEFT_TEST_CONVERTERS: '1', TMPDIR: scratch, NODE_ENV: 'test', ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }) }
+
+interface Group { code: number, output: string }
+
+async function runGroup (files: string[], live: boolean, index: number): Promise<Group> {
+  const mocha = [bin('mocha'), ...files]
+  // Each group writes its own coverage; reports are merged by whoever reads them.
+  const command = coverage ? [bin('c8'), '--reporter=text-summary', '--reporter=html', `--reports-dir=coverage/${index}`, '--include=daemon', '--include=cli', ...mocha] : mocha
+  const child = spawn(command[0] as string, command.slice(1), { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      if (live) process.stdout.write(chunk)
+    })
+  }
+  const [code] = await once(child, 'close') as [number | null]
+  return { code: code ?? 1, output }
+}
+
+const running = groups.map((files, index) => runGroup(files, index === 0, index))
+const results: Group[] = []
+for (const [index, group] of running.entries()) {
+  const result = await group
+  if (index > 0) process.stdout.write(result.output)
+  results.push(result)
+}
+const count = (what: string): number => results.reduce((sum, { output }) => sum + Number(new RegExp(`^\\s*(?:\\x1b\\[\\d+m)*\\s*(\\d+) ${what}`, 'm').exec(output)?.[1] ?? 0), 0)
+
 if (existsSync(leftOut)) {
   const lines = [...new Set(readFileSync(leftOut, 'utf8').trim().split('\n'))]
   console.log(`Left out (${lines.length}):`)
@@ -32,4 +57,5 @@ if (existsSync(leftOut)) {
   console.log('Nothing was left out.')
 }
 rmSync(scratch, { recursive: true, force: true })
-process.exit(run.status ?? 1)
+console.log(`${count('passing')} passed, ${count('failing')} failed`)
+process.exit(results.every(({ code }) => code === 0) ? 0 : 1)

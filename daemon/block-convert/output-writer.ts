@@ -96,7 +96,11 @@ export class PartialOutput implements OutputWriter {
     await chmod(this.#path, await this.#mode())
     if (this.#overwrite) await rename(this.#path, this.#finalPath)
     else await this.#appear()
-    await syncFolder(dirname(this.#finalPath))
+    try {
+      await syncFolder(dirname(this.#finalPath))
+    } catch {
+      // The output is complete and has its name: calling the job failed now would be wrong. Some file systems cannot sync a folder.
+    }
   }
 
   async reset (): Promise<void> {
@@ -197,7 +201,11 @@ export class PartialOutput implements OutputWriter {
       await rename(this.#path, this.#finalPath)
       return
     }
-    await unlink(this.#path)
+    try {
+      await unlink(this.#path)
+    } catch {
+      // The output has its name, so the job is done; `removePartials` recognises what is left of the other one.
+    }
   }
 }
 

@@ -19,6 +19,9 @@ export function createGateway (components: GatewayComponents, init: GatewayInit)
   return new HttpGateway(components, init)
 }
 
+/** Statuses of the guard. */
+const REFUSED_CALLERS = new Set([401, 403, 421])
+
 class HttpGateway implements Gateway {
   readonly server: FastifyInstance
   readonly #init: GatewayInit
@@ -93,8 +96,12 @@ class HttpGateway implements Gateway {
     this.server.setNotFoundHandler(request => { throw new ApiError(404, 'unknown-route', `no ${request.method} ${request.url.split('?')[0] ?? ''} here: see /openapi.json`) })
     this.server.setErrorHandler((error, request, reply) => {
       const problem = problemOf(error)
-      if (problem.status >= 500 && problem.code === 'internal') this.#log.error({ error: (error as Error).stack, method: request.method, route: request.routeOptions.url }, 'a request failed unexpectedly')
+      // A client that goes away in the middle of its body is no fault of ours, and hears no answer.
+      const left = request.raw.errored != null && (request.raw.errored as NodeJS.ErrnoException).code === 'ECONNRESET'
+      if (problem.status >= 500 && problem.code === 'internal' && !left) this.#log.error({ error: (error as Error).stack, method: request.method, route: request.routeOptions.url }, 'a request failed unexpectedly')
       if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
+      // Whoever may not call keeps no connection: the body it announced is not waited for.
+      if (REFUSED_CALLERS.has(problem.status)) reply.header('connection', 'close')
       return reply.code(problem.status).type('application/problem+json').send(problem)
     })
   }

@@ -40,6 +40,12 @@ export const BYTES_BEFORE_HELLO_MAX = 256 * KIB
 /** Connections in all. With the stream limits below: what a node of this size can serve. */
 export const CONNECTIONS_MAX = 128
 
+/**
+ * Inbound connections of one peer: two that were dialled at once from both ends, and those being replaced. Without it one
+ * peer could take all of CONNECTIONS_MAX.
+ */
+export const PEER_CONNECTIONS_MAX = 8
+
 /** Inbound connections per second and host: test networks of many nodes share one host (libp2p's default is 5). */
 export const INBOUND_PER_SECOND_AND_HOST = 50
 

@@ -5,7 +5,7 @@ export class HelloError extends Error {
    * `refused`: the other side said no (its reason is in the message); `unsupported`: it speaks no hello of this network;
    * the others are what this side found wrong.
    */
-  readonly code: 'network' | 'version' | 'delegation' | 'malformed' | 'refused' | 'unsupported' | 'timeout' | 'closed' | 'duplicate' | 'self'
+  readonly code: 'network' | 'version' | 'delegation' | 'malformed' | 'refused' | 'unsupported' | 'timeout' | 'closed' | 'duplicate' | 'self' | 'limit'
 
   constructor (code: HelloError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

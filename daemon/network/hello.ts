@@ -8,7 +8,7 @@ import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { TypedEventEmitter } from 'main-event'
 import type { Log } from '../log.ts'
 import { verifyDelegation, type Identity } from '../trust/index.ts'
-import { BYTES_BEFORE_HELLO_MAX, CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
+import { BYTES_BEFORE_HELLO_MAX, CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, PEER_CONNECTIONS_MAX, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
 import { HelloError } from './errors.ts'
 import { messagesOf } from './framing.ts'
 import type { NetworkEvents, PeerGreeted } from './index.ts'
@@ -157,8 +157,17 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     if (connection.direction === 'outbound') {
       state.begun = true
       this.#initiate(state).catch(error => { this.#fail(state, error) })
+    } else if (this.#inbound(connection.remotePeer) > PEER_CONNECTIONS_MAX) {
+      this.#fail(state, new HelloError('limit', `more than ${PEER_CONNECTIONS_MAX} connections of ${connection.remotePeer.toString()}`))
     }
     return state
+  }
+
+  /** Inbound connections of a peer. */
+  #inbound (peer: PeerId): number {
+    let count = 0
+    for (const { connection } of this.#states.values()) if (connection.direction === 'inbound' && connection.remotePeer.equals(peer)) count++
+    return count
   }
 
   async #initiate (state: State): Promise<void> {

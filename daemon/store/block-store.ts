@@ -2,6 +2,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fromString } from 'uint8arrays/from-string'
+import { toString } from 'uint8arrays/to-string'
 import { DIRECTORY_MODE } from './constants.ts'
 import type { BlockSink, BlockStore, StoredBlock } from './index.ts'
 
@@ -22,7 +24,7 @@ class FileBlockStore implements BlockStore {
   }
 
   #pathOf (digest: Uint8Array): string {
-    return join(this.#root, Buffer.from(digest).toString('hex'))
+    return join(this.#root, toString(digest, 'base16'))
   }
 
   async sink (): Promise<BlockSink> {
@@ -71,7 +73,7 @@ class FileBlockStore implements BlockStore {
   async sweep (keep: (digest: Uint8Array) => boolean): Promise<number> {
     let removed = 0
     for (const { name } of await readdir(this.#root, { withFileTypes: true })) {
-      if (!/^[0-9a-f]{64}$/.test(name) || keep(Buffer.from(name, 'hex'))) continue
+      if (!/^[0-9a-f]{64}$/.test(name) || keep(fromString(name, 'base16'))) continue
       await rm(join(this.#root, name), { force: true })
       removed++
     }

@@ -36,6 +36,18 @@ export const QUEUED_ORDERS_MAX = 8192
 /** Offers (jobs) announced on one lease at a time. */
 export const OFFERS_MAX = 64
 
+/** Bytes of parameters one requester may announce at once: eight of the largest, or a thousand small ones. */
+export const OFFER_BUDGET_BYTES = 4 << 20
+
+/** Bytes of parameters per second by which that budget grows again: judging them takes about 2 % of the main loop. */
+export const OFFER_BUDGET_BYTES_PER_SECOND = 256 << 10
+
+/** Bytes an offer costs besides its parameters. */
+export const OFFER_COST_BYTES = 4 << 10
+
+/** Offers in a row refused for want of budget, after which the lease ends: an honest requester waits as it was told. */
+export const OFFERS_REFUSED_MAX = 256
+
 /** Orders or results in one batch: bounds the depth of the Merkle tree (12) and the work of one signature check. */
 export const BATCH_MAX = 4096
 
@@ -137,3 +149,6 @@ export const REQUESTERS_MAX = 1024
 
 /** Milliseconds for what is queued on a lease stream to leave when it is closed, and for the other side to close a task stream. */
 export const CLOSE_MS = 1000
+
+/** Milliseconds the other side of a lease stream has to close its half once ours is: what was sent last is then with it. */
+export const LINGER_MS = 10_000

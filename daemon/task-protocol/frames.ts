@@ -4,7 +4,7 @@
  */
 import type { Stream } from '@libp2p/interface'
 import type { OneOf } from './codec.ts'
-import { CLOSE_MS, LEASE_WRITE_BYTES_MAX } from './constants.ts'
+import { CLOSE_MS, LEASE_WRITE_BYTES_MAX, LINGER_MS } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 import { Reader, Writer } from './wire.ts'
 
@@ -181,7 +181,7 @@ export class FrameStream<M extends { type: string }> {
     }
   }
 
-  /** Sends what waits and closes in good order; resets the stream if that takes too long. Never rejects. */
+  /** Sends what waits and closes in good order; resets the stream if that or the other side's answer takes too long. Never rejects. */
   async close (): Promise<void> {
     if (this.ended) return
     this.flush()
@@ -192,6 +192,11 @@ export class FrameStream<M extends { type: string }> {
       this.stream.abort(error as Error)
     }
     this.finish(undefined)
+    if (this.stream.status !== 'open') return
+    // a peer that never closes its side would keep the stream, of which it may have only a few, to no purpose
+    const timer = setTimeout(() => { this.stream.abort(new Error('the other side did not close')) }, LINGER_MS)
+    timer.unref()
+    this.stream.addEventListener('close', () => { clearTimeout(timer) }, { once: true })
   }
 
   /** Resets the stream. */

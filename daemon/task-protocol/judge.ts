@@ -11,6 +11,13 @@ import type { ServedConverters, ServedOffer } from './server-types.ts'
 /** 10^-6 of a unit: an unsigned decimal, far longer than any money. */
 const PRICE = /^\d{1,40}$/
 
+const NO_BYTES = new Uint8Array(0)
+
+/** An offer refused without looking into it. */
+export function refusedUnread (offer: WireOffer, refusal: Refusal): ServedOffer {
+  return { ...offer, digest: NO_BYTES, values: {}, verdict: { ok: false, ...refusal }, synchronous: false }
+}
+
 /** Load and the peer itself are the lease's matter; an offer is judged by what it asks for and what it pays. */
 export function judgeOffer (converters: ServedConverters, policy: ((offer: WireOffer) => Refusal | undefined) | undefined, offer: WireOffer): ServedOffer {
   const judged = (verdict: OfferVerdict, values: Parameters = {}): ServedOffer => ({ ...offer, digest: offerDigest(offer), values, verdict, synchronous: false })

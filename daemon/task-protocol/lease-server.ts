@@ -1,15 +1,16 @@
 /** The leases of one requester, from the worker's side: the machine's effects carried out, its orders run. */
 import type { PeerId, Stream } from '@libp2p/interface'
 import type { BatchSigner } from '../trust/index.ts'
-import { HEARTBEAT_MS, INLINE_BYTES_MAX, PROGRESS_MAX } from './constants.ts'
+import { HEARTBEAT_MS, INLINE_BYTES_MAX, PROGRESS_MAX, RETRY_AFTER_MS } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 import { failure, runInline, runSmall } from './execution.ts'
-import { judgeOffer } from './judge.ts'
+import { judgeOffer, refusedUnread } from './judge.ts'
 import { LeaseChannel, type LeaseControl } from './lease-channel.ts'
 import { compareGenerations, type AttemptRef, type Generation, type Refusal, type RequesterMessage, type Slots, type WorkerMessage } from './lease-model.ts'
 import { createLeaseWorker, type LeaseWorkerMachine } from './lease-worker.ts'
 import type { WorkerEffect, WorkerEvent } from './lease-worker-events.ts'
 import type { OfferMessage, Orders, WireOrder, WireProgress } from './messages.ts'
+import { OfferBudget } from './offer-budget.ts'
 import { orderLeaf, signReceipts, verifyOrders } from './receipts.ts'
 import type { ServedConverters, ServedOffer, ServedOrder, ServedResult, TaskServerComponents } from './server-types.ts'
 
@@ -50,6 +51,7 @@ export class LeaseServer {
   private finished: { generation: Generation, results: ServedResult[] } | undefined
   private readonly work = new Set<Promise<void>>()
   private readonly drained = Promise.withResolvers<void>()
+  private readonly budget = new OfferBudget(performance.now())
 
   constructor (context: LeaseServerContext) {
     this.context = context
@@ -168,7 +170,11 @@ export class LeaseServer {
     return generation
   }
 
-  private request (channel: LeaseChannel, generation: Generation): Generation {
+  private request (channel: LeaseChannel, generation: Generation): Generation | undefined {
+    if (this.channelOf(generation) != null) {
+      channel.abort('a lease of that generation is open already')
+      return undefined
+    }
     const refusal = this.context.refuseLease()
     if (refusal != null) {
       channel.send({ type: 'refuse', ...refusal })
@@ -192,7 +198,11 @@ export class LeaseServer {
     }
   }
 
+  /** Throws (and ends the lease) for a flood of offers. */
   private judge (message: OfferMessage): ServedOffer {
+    const affordable = this.budget.spend(message.parameters.length, performance.now())
+    if (affordable === 'flood') throw new ProtocolError('unexpected', 'offers keep coming though they are refused as too many')
+    if (affordable === 'busy') return refusedUnread(message, { reason: 'busy', message: 'too many offers in a short time', retryAfterMs: RETRY_AFTER_MS })
     const policy = this.context.components.policy
     return judgeOffer(this.context.converters, offer => policy?.offer?.(this.context.peer, offer), message)
   }

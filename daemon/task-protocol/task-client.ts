@@ -40,8 +40,12 @@ export async function runTask (task: TaskAttempt): Promise<AttemptOutcome> {
     const stream = await task.connection.newStream(task.protocol, { signal: opening, maxOutboundStreams: TASK_STREAMS_MAX })
     transfer = new Transfer(stream, { connection: task.connection, creditBytes: task.creditBytes, stallMs: task.stallMs, onBytes: task.onBytes })
     const outcome = await converse(task, transfer)
-    if (outcome.ok) await transfer.close()
-    else transfer.abort(new TransferError('aborted', outcome.message)) // a worker that is still at it stops
+    if (outcome.ok) {
+      await transfer.close()
+      transfer.discard()
+    } else {
+      transfer.abort(new TransferError('aborted', outcome.message)) // a worker that is still at it stops
+    }
     return outcome
   } catch (error) {
     const failure = asTransferError(error)

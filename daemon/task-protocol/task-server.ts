@@ -42,7 +42,7 @@ export async function serveTask (stream: Stream, connection: Connection, init: T
       { ok: false, refusal: { reason: 'protocol', message: 'no lease', retryAfterMs: 0 } }
     if (!admission.ok) {
       transfer.sendMessage(taskMessage.encode({ type: 'refuse', ...admission.refusal }))
-      await transfer.close()
+      await transfer.finish()
       return
     }
     try {

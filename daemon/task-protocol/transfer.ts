@@ -77,6 +77,8 @@ export class Transfer {
   private end: Flow | undefined
   private credit = 0
   private failure: TransferError | undefined
+  /** Nobody reads any more: what still comes is dropped. */
+  private discarding = false
   private readonly controller = new AbortController()
   private wakeReader: (() => void) | undefined
   private wakeMessage: (() => void) | undefined
@@ -100,7 +102,7 @@ export class Transfer {
       onCredit: bytes => { this.onCredit(bytes) }
     })
     stream.addEventListener('message', event => {
-      if (this.failure != null) return
+      if (this.failure != null || this.discarding) return
       this.readAt = performance.now()
       init.onBytes?.()
       try {
@@ -228,9 +230,27 @@ export class Transfer {
     }
   }
 
-  /** Closes our side and waits until the other side has closed its own, too: it has everything then. Never rejects. */
+  /**
+   * Nothing more is wanted of the other side: what it sent or still sends is dropped, and the stream is reset if it has not
+   * closed its own side within the stall limit. Without it a peer that never closes would hold our memory, stream by stream.
+   */
+  discard (): void {
+    if (this.discarding) return
+    this.discarding = true
+    this.messages.length = 0
+    this.pieces = []
+    this.waiting = 0
+    if (this.stream.status !== 'open') return
+    // not at once: what we sent last may still be on its way
+    const timer = setTimeout(() => { this.abort(new TransferError('stalled', `the other side did not close for ${this.stallMs} ms`)) }, this.stallMs)
+    timer.unref()
+    this.stream.addEventListener('close', () => { clearTimeout(timer) }, { once: true })
+  }
+
+  /** Closes our side, drops what still comes, and waits until the other side has closed its own, too: it has everything then. Never rejects. */
   async finish (): Promise<void> {
     await this.close()
+    this.discard()
     if (this.failure != null) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, CLOSE_MS)
