@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, extname, join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { resolvePaths } from '../daemon/config/paths.ts'
 import type { JobReport, JobRequest } from '../daemon/coordinator/index.ts'
@@ -15,8 +13,9 @@ import { Failure, toFailure, usage } from './lib/failure.ts'
 import { failureOf, followJob } from './lib/follow.ts'
 import { makeFolders, planConversions, type Conversion } from './lib/inputs.ts'
 import { onInterrupt, type Interrupt } from './lib/interrupt.ts'
+import { readStandardInput } from './lib/standard-input.ts'
 import { summary } from './lib/summary.ts'
-import { print, printFailure, printJson, tell } from './lib/terminal.ts'
+import { pipeOut, print, printFailure, printJson, tell } from './lib/terminal.ts'
 import { parseBytes, parseSeconds } from './lib/units.ts'
 
 interface Options {
@@ -95,6 +94,9 @@ function readOptions (inputs: string[], options: Options): Omit<JobRequest, 'inp
   if (options.local === true && options.remote === true) throw usage('--local and --remote exclude each other')
   if (options.verify != null && !['none', 'sample', 'all'].includes(options.verify)) throw usage(`--verify: '${options.verify}' is none of none, sample, all`, { option: '--verify' })
   if (inputs.includes('-') && options.from == null) throw usage('standard input has no name that tells its type: say it with --from TYPE')
+  const nodes = options.nodes?.split(',').map(peer => peer.trim()).filter(peer => peer !== '')
+  // An empty list would mean everywhere.
+  if (nodes?.length === 0) throw usage('--nodes: no peer named: write peer ids, separated by commas', { option: '--nodes' })
   if (options.detach === true && (inputs.includes('-') || options.output === '-')) throw usage('--detach does not go with standard input or output')
   const settings = Object.fromEntries((options.set ?? []).map(pair => {
     const at = pair.indexOf('=')
@@ -107,7 +109,7 @@ function readOptions (inputs: string[], options: Options): Omit<JobRequest, 'inp
     ...(options.overwrite === true ? { overwrite: true } : {}),
     ...(options.set != null ? { settings } : {}),
     ...(options.local === true ? { place: 'local' } : options.remote === true ? { place: 'remote' } : {}),
-    ...(options.nodes != null ? { nodes: options.nodes.split(',').map(peer => peer.trim()).filter(peer => peer !== '') } : {}),
+    ...(nodes != null ? { nodes } : {}),
     ...(options.verify != null ? { verify: options.verify as 'none' | 'sample' | 'all' } : {}),
     ...(options.blockSize != null ? { blockBytes: parseBytes(options.blockSize, '--block-size') } : {}),
     ...(options.deadline != null ? { deadlineSeconds: parseSeconds(options.deadline, '--deadline') } : {})
@@ -120,7 +122,7 @@ function guessExtension (type: string): string {
 }
 
 /** Names of outputs that we choose need the usual extension; folders need to know what can be converted at all. */
-const needsTypes = (plain: Conversion[], { output, to }: Options): boolean => plain.length > 1 || (to.includes('/') && (output == null || output.endsWith('/')))
+const needsTypes = (plain: Conversion[], { output, to }: Options): boolean => plain.length > 1 || plain.some(({ inputs }) => inputs.length > 1) || (to.includes('/') && (output == null || output.endsWith('/')))
 
 async function replan (client: Client, inputs: string[], options: Options): Promise<Conversion[]> {
   const converters = await client.converters()
@@ -141,28 +143,41 @@ async function replan (client: Client, inputs: string[], options: Options): Prom
 async function one (client: Client, conversion: Conversion, template: Omit<JobRequest, 'inputs' | 'output'>, options: Options, several: boolean, interrupt: Interrupt): Promise<ExitCode> {
   const json = options.json === true
   let report: JobReport | undefined
+  let upload: string | undefined
   try {
     await using standard = await throughFiles(client, conversion, guessExtension(options.to), interrupt.signal)
+    if (conversion.inputs[0] === '-') upload = standard.inputs[0]
     const submitted = await client.submit({ ...template, inputs: standard.inputs, output: standard.output }, randomUUID())
     if (options.detach === true) {
       if (json) printJson(submitted)
       else print(submitted.job)
       return EXIT.done
     }
-    report = await followJob(client, submitted.job, { json, several, interrupt, name: conversion.inputs[0] === '-' ? 'standard input' : basename(conversion.inputs[0] ?? '') })
-    if (report.state !== 'done') throw interrupt.signal.aborted ? new Failure('cancelled', 'interrupted; no output was written') : failureOf(report)
-    if (conversion.output === '-') await pipeline(await client.output(submitted.job), process.stdout, { end: false })
+    report = asTyped(await followJob(client, submitted.job, { json, several, interrupt, name: conversion.inputs[0] === '-' ? 'standard input' : basename(conversion.inputs[0] ?? '') }), upload)
+    if (report.state !== 'done') throw failureOf(report)
+    if (conversion.output === '-') await pipeOut(await client.output(submitted.job))
     const words = { ...(conversion.inputs[0] === '-' ? { from: 'standard input' } : {}), short: several }
     if (conversion.output === '-') tell(summary(report, { ...words, to: 'standard output', stream: process.stderr }))
     else if (json) printJson(report)
     else print(summary(report, words))
     return EXIT.done
   } catch (error) {
-    const failure = toFailure(error)
+    const failure = interrupt.signal.aborted ? new Failure('cancelled', 'interrupted; no output was written') : inWordsOfUser(toFailure(error), upload)
     if (!json || conversion.output === '-') printFailure(failure, false)
     else printFailed(failure, report, conversion, several)
     return failure.exit
   }
+}
+
+/** A report without the file that standard input became: the user typed `-`. */
+function asTyped (report: JobReport, upload: string | undefined): JobReport {
+  return { ...report, inputs: report.inputs.map(input => input.path === upload ? { ...input, path: '-' } : input) }
+}
+
+function inWordsOfUser (failure: Failure, upload: string | undefined): Failure {
+  if (upload == null) return failure
+  const message = failure.message.replaceAll(`'${upload}'`, 'standard input').replaceAll(upload, 'standard input')
+  return new Failure(failure.code, message, { ...failure.details, ...(failure.details.path === upload ? { path: '-' } : {}) }, { cause: failure.cause, exit: failure.exit })
 }
 
 /** The report with its error, or for a job that never was one what would have been in it. */
@@ -179,8 +194,7 @@ async function throughFiles (client: Client, { inputs, output }: Conversion, ext
   const cleanUp = new AsyncDisposableStack()
   const files = { inputs, output }
   if (inputs[0] === '-') {
-    const source = process.stdin.isTTY ? process.stdin : createReadStream('', { fd: 0, autoClose: false })
-    const { id, path } = await client.upload(source, signal)
+    const { id, path } = await readStandardInput(async source => await client.upload(source, signal), { signal })
     cleanUp.defer(async () => { await client.removeUpload(id) })
     files.inputs = [path]
   }

@@ -1,8 +1,7 @@
 /** The command line: which verbs there are. Each verb's file is imported only when it is used. */
 import { Command, CommanderError } from 'commander'
-import { EXIT } from './lib/exit.ts'
 import { Failure, oneLine, toFailure, usage } from './lib/failure.ts'
-import { printFailure } from './lib/terminal.ts'
+import { endOfOutput, printFailure } from './lib/terminal.ts'
 
 interface Verb {
   name: string
@@ -53,8 +52,8 @@ function settle (command: Command): Command {
 
 /** `argv` as in `process.argv`. Sets the exit code; never throws. */
 export async function main (argv: string[]): Promise<void> {
-  process.stdout.on('error', quietPipe)
-  process.stderr.on('error', quietPipe)
+  process.stdout.on('error', endOfOutput)
+  process.stderr.on('error', endOfOutput)
   try {
     await run(argv.slice(2))
   } catch (error) {
@@ -104,10 +103,4 @@ function usageOf (error: CommanderError, args: string[], verb: Command | undefin
 function wantsJson (argv: string[]): boolean {
   const end = argv.indexOf('--')
   return (end < 0 ? argv : argv.slice(0, end)).includes('--json')
-}
-
-/** Whoever read us has enough (`| head`): that is no failure. */
-function quietPipe (error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
-  process.exit(EXIT.done)
 }

@@ -1,6 +1,7 @@
 /**
  * Compares two tables (CSV, NDJSON or Parquet) row by row with readers that are independent of the engine that converts:
- * `node scripts/compare.ts A B` prints how many rows are equal, or the first difference (exit 1).
+ * `node scripts/compare.ts A B` prints how many rows are equal, or the first difference (exit 1). Exit 2 if one
+ * of them cannot be read.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -35,7 +36,12 @@ if (import.meta.main) {
     console.error('usage: node scripts/compare.ts A B')
     process.exit(2)
   }
-  const { rows, difference } = await compareTables(resolve(a), resolve(b))
-  console.log(difference == null ? `equal: ${rows} rows` : `different: ${difference}`)
-  process.exitCode = difference == null ? 0 : 1
+  try {
+    const { rows, difference } = await compareTables(resolve(a), resolve(b))
+    console.log(difference == null ? `equal: ${rows} rows` : `different: ${difference}`)
+    process.exitCode = difference == null ? 0 : 1
+  } catch (error) {
+    console.error(`cannot compare: ${(error as Error).message}`)
+    process.exitCode = 2
+  }
 }

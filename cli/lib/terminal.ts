@@ -1,6 +1,8 @@
 /** Where words go: data to standard output, everything else to standard error; colour only where a person looks. */
+import { pipeline } from 'node:stream/promises'
 import { styleText } from 'node:util'
-import type { Failure } from './failure.ts'
+import { EXIT } from './exit.ts'
+import { Failure } from './failure.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -14,6 +16,42 @@ export function print (text: string): void {
 
 export function printJson (value: unknown): void {
   print(JSON.stringify(value))
+}
+
+/** True while `pipeOut` has standard output: what happens to it is then told by its caller. */
+let piping = false
+
+/**
+ * Data as it comes. Ends early, and well, where the reader has enough (`| head`): the caller can still clean up.
+ * @throws Failure `output-unwritable`
+ */
+export async function pipeOut (source: AsyncIterable<Uint8Array>): Promise<void> {
+  piping = true
+  let broken: NodeJS.ErrnoException | undefined
+  const note = (error: NodeJS.ErrnoException): void => { broken ??= error }
+  process.stdout.on('error', note)
+  try {
+    await pipeline(source, process.stdout, { end: false })
+  } catch (error) {
+    if (broken?.code === 'EPIPE') return
+    throw broken == null ? error : unwritable(broken)
+  } finally {
+    process.stdout.off('error', note)
+    piping = false
+  }
+}
+
+const unwritable = (error: NodeJS.ErrnoException): Failure => new Failure('output-unwritable', `cannot write to standard output: ${error.code === 'ENOSPC' ? 'no space left' : error.message}`, {}, { cause: error })
+
+/** For errors of both streams: whoever read us has enough (`| head`), which is no failure; or cannot take it. */
+export function endOfOutput (error: NodeJS.ErrnoException): void {
+  if (piping) return
+  if (error.code === 'EPIPE') process.exit(EXIT.done)
+  try {
+    printFailure(unwritable(error), false)
+  } finally {
+    process.exit(EXIT.failed)
+  }
 }
 
 /** News for a person, never data. */

@@ -13,7 +13,7 @@ export class Attempts {
     this.#state = state
   }
 
-  /** When attempts must be looked at for having taken too long. */
+  /** When the oldest attempt must be looked at for having taken too long, or one that has ended since. */
   get scanAt (): number | undefined {
     return this.#scanAt
   }
@@ -59,21 +59,30 @@ export class Attempts {
     block.state = 'leased'
     worker.give(attempt, block.size, now)
     if (attempt.attempt > 1) tally.redispatched++
-    this.#scanAt ??= now + limits.attemptMs / 4
+    this.#scanAt ??= now + limits.attemptMs
     out.dispatch(worker.id, attempt)
     this.#state.blockNews(block.index, attempt.attempt, worker.id, 'dispatched')
   }
 
-  /** Cancels what takes too long and gives it to somebody else. */
+  /** Cancels what takes too long and gives it to somebody else; who does not even end what was cancelled is not used any more. */
   scan (): void {
     const { now, workers, limits, out, blocks } = this.#state
     if (this.#scanAt == null || now < this.#scanAt) return
     this.#scanAt = undefined
     for (const worker of workers.list) {
       for (const attempt of worker.open) {
-        this.#scanAt = now + limits.attemptMs / 4
-        if (attempt.given || now - attempt.at < limits.attemptMs) continue
+        const deadline = attempt.at + (attempt.given ? 2 : 1) * limits.attemptMs
+        if (now < deadline) {
+          this.#scanAt = Math.min(this.#scanAt ?? Infinity, deadline)
+          continue
+        }
+        if (attempt.given) {
+          // Its slot would be counted on for ever, and blocks that others failed on would wait for it.
+          this.#exclude(worker, `did not end what was cancelled ${limits.attemptMs} ms ago`)
+          break
+        }
         attempt.given = true
+        this.#scanAt = Math.min(this.#scanAt ?? Infinity, attempt.at + 2 * limits.attemptMs)
         out.cancel(worker.id, attempt)
         const block = blocks[attempt.block] as Block
         this.#blame(block, worker, false, `no result within ${limits.attemptMs} ms`)

@@ -4,13 +4,16 @@
  */
 import { converterById, familyOf, type BlockRecipe, type BlockSource, type Conversion, type Family, type Input, type RecipeReader, type Toolbox } from '../block-convert/index.ts'
 import { INLINE_BYTES_MAX } from './constants.ts'
-import { conversionCode, toJobError } from './job-errors.ts'
+import { conversionCode, readsOneOf, saidBy, toJobError } from './job-errors.ts'
 import { Limiter } from './limiter.ts'
 import type { AttemptRef, JobEventIn } from './machine-types.ts'
 import type { Result, ResultShelf } from './result-shelf.ts'
 
 /** Checks of one job in the toolbox at a time: enough to keep its threads busy, few enough that other jobs get their turn. */
 const CHECKS_AT_ONCE = 4
+
+/** Codes by which a check says that the result is wrong. All others say that the check itself could not be done here. */
+const RESULT_CODES: ReadonlySet<string> = new Set(['bad-input', 'unsupported', 'contradiction'])
 
 export interface ChecksComponents {
   toolbox: Pick<Toolbox, 'inspect' | 'distance'>
@@ -52,7 +55,7 @@ export class Checks {
         : this.#limiter.run(async () => await this.#timed(this.#compareInThread(recipe, result)))
       work.then(({ value, difference }) => {
         this.#components.push({ type: 'checked', block: ref.block, attempt: ref.attempt, distance: value, difference })
-      }, (error: unknown) => { this.#comparisonFailed(ref, error) })
+      }, (error: unknown) => { this.#comparisonFailed(ref, error, result) })
     }
   }
 
@@ -66,16 +69,19 @@ export class Checks {
       result.units = units
       this.#components.push({ type: 'inspected', block, attempt, units })
     }, (error: unknown) => {
-      if (conversionCode(error) != null) this.#components.push({ type: 'unsound', block, attempt, message: (error as Error).message })
-      else this.#components.push({ type: 'broken', error: toJobError(error, `checking block ${block}`) })
+      if (RESULT_CODES.has(conversionCode(error) ?? '')) this.#components.push({ type: 'unsound', block, attempt, message: saidBy(error) })
+      // Whatever it is called, it was the reading of a result here that failed, so no input is named.
+      else this.#components.push({ type: 'broken', error: { code: 'failed', message: `checking block ${block}: ${saidBy(error)}` } })
     })
   }
 
-  /** What cannot be read is as wrong as what differs; but a source that cannot be read is not the worker's fault. */
-  #comparisonFailed ({ block, attempt }: AttemptRef, error: unknown): void {
-    const code = conversionCode(error)
-    if (code == null || code === 'input-changed' || code === 'input-unreadable') this.#components.push({ type: 'broken', error: toJobError(error, `comparing block ${block}`) })
-    else this.#components.push({ type: 'checked', block, attempt, distance: Infinity, difference: (error as Error).message })
+  /** What cannot be understood is as wrong as what differs; but what cannot be read from the disk is not the worker's fault. */
+  #comparisonFailed ({ block, attempt }: AttemptRef, error: unknown, result: Result): void {
+    const code = conversionCode(error) ?? ''
+    const own = result.stored != null && readsOneOf(error, [result.stored])
+    if (own) this.#components.push({ type: 'broken', error: { code: 'failed', message: `comparing block ${block}: ${saidBy(error)}` } })
+    else if (!RESULT_CODES.has(code)) this.#components.push({ type: 'broken', error: toJobError(error, `comparing block ${block}`) })
+    else this.#components.push({ type: 'checked', block, attempt, distance: Infinity, difference: saidBy(error) })
   }
 
   async #inspectInThread (result: Result): Promise<{ units: number }> {

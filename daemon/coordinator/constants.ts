@@ -81,13 +81,12 @@ export const JOB_LIMITS: JobLimits = {
 /** Milliseconds between progress events. */
 export const PROGRESS_MS = 100
 
-/** Inputs up to this size get their digest in the report; reading a large one once more would cost as much as converting it. Bytes. */
-export const INPUT_HASH_BYTES_MAX = 64 * 1024 * 1024
-
 /** A block's output may be this many times the block size ... */
 export const OUTPUT_GROWTH_MAX = 64
 /** ... or this large, whichever is more (a dictionary-encoded Parquet block becomes a far larger text). Bytes. */
 export const OUTPUT_BYTES_MIN = 256 * 1024 * 1024
+/** ... but never larger than an offer can say: the wire's limit of a block. Bytes. */
+export const OUTPUT_BYTES_MAX = 64 * 1024 * 1024 * 1024
 
 /** Results being written to the block store at a time. */
 export const STORES_AT_ONCE = 8
@@ -103,6 +102,15 @@ export const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** Jobs running at once; more are refused. */
 export const JOBS_MAX = 64
+
+/** Peers remembered for a wrong result, until the process ends; the oldest goes first. Far more than a job ever meets. */
+export const DISTRUSTED_MAX = 4096
+
+/** Peers of a job whose refusal is remembered, so that it is told once and not at every search; the oldest goes first. */
+export const REFUSALS_MAX = 1024
+
+/** Refusals that the error of a job without a worker carries. */
+export const REFUSALS_TOLD = 20
 
 /** Ended jobs whose reports are kept. */
 export const HISTORY_MAX = 1000

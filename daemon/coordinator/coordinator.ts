@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { DataDir, Journal } from '../store/index.ts'
 import { BlockRefs } from './block-refs.ts'
 import { systemClock, type Clock } from './clock.ts'
+import { DistrustedPeers } from './distrusted-peers.ts'
 import { HISTORY_MAX, INPUTS_MAX, JOBS_MAX } from './constants.ts'
 import { JobRefusedError } from './errors.ts'
 import { outputExists, toJobError, toOutputError } from './job-errors.ts'
@@ -49,6 +50,10 @@ class JobCoordinator implements Coordinator {
   readonly #running = new Map<string, RunningJob>()
   /** Ended jobs, oldest first. */
   readonly #history = new Map<string, { report: JobReport, recordKey: string }>()
+  readonly #distrusted = new DistrustedPeers()
+  /** Outputs that are being written, or are about to be: by the path asked for and by the real one. */
+  readonly #outputs = new Set<string>()
+  readonly #submitting = new Set<Promise<unknown>>()
   #stopping = false
 
   constructor (components: CoordinatorComponents, init: CoordinatorInit) {
@@ -66,6 +71,11 @@ class JobCoordinator implements Coordinator {
       refs: this.#refs,
       clock: this.#clock,
       slots: init.slots ?? availableParallelism,
+      distrusted: peer => this.#distrusted.reason(peer),
+      caught: finding => {
+        if (!this.#distrusted.add(finding)) return
+        for (const job of this.#running.values()) if (job.id !== finding.job) job.distrust(finding.peer, `caught by job ${finding.job}: ${finding.reason}`)
+      },
       emit: event => { this.events.dispatchEvent(new CustomEvent('job', { detail: event })) }
     }
   }
@@ -87,6 +97,8 @@ class JobCoordinator implements Coordinator {
 
   async stop (): Promise<void> {
     this.#stopping = true
+    // Those that are still looked at are refused now, or have become jobs.
+    await Promise.all(this.#submitting)
     const running = [...this.#running.values()]
     await Promise.all(running.map(async job => { await job.end({ code: 'interrupted', message: 'the daemon was stopped while this job ran; no output was written; run it again' }) }))
     await Promise.all(running.map(job => job.cleaned))
@@ -96,26 +108,43 @@ class JobCoordinator implements Coordinator {
 
   async submit (request: JobRequest): Promise<Job> {
     if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
-    if (this.#running.size >= JOBS_MAX) refuse('failed', `${JOBS_MAX} jobs run already; wait for one to end`)
+    if (this.#running.size + this.#submitting.size >= JOBS_MAX) refuse('failed', `${JOBS_MAX} jobs run already; wait for one to end`)
     const to = checkRequest(request)
-    for (const job of this.#running.values()) {
-      if (job.output === request.output) refuse('usage', `job ${job.id} is writing '${request.output}' already`)
-    }
+    const reserved = new Set<string>()
+    this.#reserve(request.output, request.output, reserved)
+    const accepting = this.#accept(request, to, reserved)
+    const settled = accepting.then(() => undefined, () => { for (const path of reserved) this.#outputs.delete(path) }).finally(() => this.#submitting.delete(settled))
+    this.#submitting.add(settled)
+    return await accepting
+  }
+
+  /** Looks at inputs and output, and starts the job. What it reserved stays so until the job has ended. */
+  async #accept (request: JobRequest, to: string, reserved: Set<string>): Promise<Job> {
     const inputs = await this.#describe(request)
     const from = inputs[0]?.mediaType as string
     if (findConverter(from, to) == null) {
       refuse('no-provider', `nothing converts ${from} to ${to}; see 'weft converters'`, { from, to })
     }
-    await checkOutput(request)
+    this.#reserve(await checkOutput(request), request.output, reserved)
+    if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
     const created = this.#clock.utc()
     const job = new RunningJob(this.#jobComponents, { spec: makeSpec(request, inputs, to, created), request, inputs, to, created })
     this.#running.set(job.id, job)
     void job.done.then(async report => {
       this.#running.delete(job.id)
+      for (const path of reserved) this.#outputs.delete(path)
       this.#history.set(job.id, { report, recordKey: job.recordKey })
       await this.#trimHistory()
     }).catch((error: unknown) => { this.#components.log.error({ error, job: job.id }, 'keeping the history of jobs failed') })
     return job
+  }
+
+  /** At once, so that of two submissions of one output the second is refused however long the first is looked at. */
+  #reserve (path: string, output: string, reserved: Set<string>): void {
+    if (reserved.has(path)) return
+    if (this.#outputs.has(path)) refuse('usage', `another job is writing '${output}' already`, { path: output })
+    this.#outputs.add(path)
+    reserved.add(path)
   }
 
   get (id: string): Job | undefined {
@@ -172,7 +201,8 @@ function checkRequest (request: JobRequest): string {
   }
 }
 
-async function checkOutput (request: JobRequest): Promise<void> {
+/** What can be said of the output before it is written; gives its real path. */
+async function checkOutput (request: JobRequest): Promise<string> {
   const { output } = request
   const folder = dirname(output)
   try {
@@ -188,6 +218,7 @@ async function checkOutput (request: JobRequest): Promise<void> {
     })
     if (existing?.isDirectory() === true) refuse('output-unwritable', `cannot write '${output}': it is a folder; name a file in it`, { path: output })
     if (existing != null && request.overwrite !== true) throw new JobRefusedError(outputExists(output))
+    return real
   } catch (error) {
     if (error instanceof JobRefusedError) throw error
     throw new JobRefusedError(toOutputError(error, output))

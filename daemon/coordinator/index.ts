@@ -90,6 +90,8 @@ export interface WorkerSink {
   events: (id: string) => WorkerEvents
   found: (worker: Worker) => void
   refused: (id: string, reason: string, message: string) => void
+  /** Why this job takes nothing from a peer (it gave a wrong result before), so that it is not even asked. @default nobody is left out */
+  leftOut?: (id: string) => string | undefined
   /** The first search is over; `count` workers were attached or are being attached. */
   settled: (count: number) => void
 }

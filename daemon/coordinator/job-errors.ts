@@ -1,4 +1,5 @@
 /** Turns what other modules throw into what a job's user is told. */
+import type { BlockSource } from '../block-convert/index.ts'
 import type { JobError, JobErrorCode } from './index.ts'
 
 const FROM_CONVERSION: Record<string, JobErrorCode> = {
@@ -18,9 +19,20 @@ export function conversionCode (error: unknown): string | undefined {
   return name === 'ConversionError' && typeof code === 'string' ? code : undefined
 }
 
+/** Whether this is the failure to read one of these files; it may have crossed a thread. */
+export function readsOneOf (error: unknown, sources: BlockSource[]): boolean {
+  const { path, details } = error as { path?: unknown, details?: { path?: unknown } }
+  const failed = path ?? details?.path
+  return typeof failed === 'string' && sources.some(source => 'path' in source && source.path === failed)
+}
+
+export function saidBy (error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** `prefix` says what was being done. */
 export function toJobError (error: unknown, prefix?: string): JobError {
-  const said = error instanceof Error ? error.message : String(error)
+  const said = saidBy(error)
   const code = conversionCode(error)
   if (code != null) {
     return { code: FROM_CONVERSION[code] ?? 'failed', message: said, details: (error as { details?: Record<string, unknown> }).details }

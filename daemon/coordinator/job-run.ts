@@ -6,7 +6,7 @@
 import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter } from '../block-convert/index.ts'
 import type { Offer } from '../task-protocol/index.ts'
 import { Checks } from './checks.ts'
-import { INLINE_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
+import { INLINE_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, REFUSALS_TOLD, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { conversionCode, toJobError } from './job-errors.ts'
 import { encodeResult, resultKey } from './journal-entries.ts'
 import { Limiter } from './limiter.ts'
@@ -58,6 +58,7 @@ export class JobRun {
   #events: JobEventIn[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  #faulty = false
 
   constructor (components: JobComponents, init: JobRunInit) {
     const { request, inputs, conversion, writer } = init
@@ -87,6 +88,7 @@ export class JobRun {
       offer: this.#offer(),
       edge: { from: conversion.converter.from, to: conversion.converter.to },
       nodes: request.nodes,
+      distrusted: peer => components.distrusted(peer),
       shelf: this.#shelf,
       push,
       recipe,
@@ -120,6 +122,11 @@ export class JobRun {
     this.#push({ type: 'cancel', error })
   }
 
+  /** Another job caught this worker with a wrong result. */
+  distrust (worker: string, reason: string): void {
+    this.#push({ type: 'distrusted', worker, reason })
+  }
+
   /** Lets go of workers, splitter and inputs. The results stay until `clear`. */
   async close (): Promise<void> {
     this.#closed = true
@@ -140,6 +147,11 @@ export class JobRun {
     return this.#shelf.clear()
   }
 
+  /** Resolves when nothing of this job is on its way into the block store any more. */
+  async idle (): Promise<void> {
+    await this.#shelf.idle()
+  }
+
   #push (event: JobEventIn): void {
     if (this.#closed) return
     if (this.#events.push(event) === 1) queueMicrotask(() => { this.#turn() })
@@ -148,7 +160,15 @@ export class JobRun {
   #turn (): void {
     const events = this.#events
     this.#events = []
-    for (const effect of this.#machine.step(events, this.#components.clock.monotonic(), Math.random)) {
+    if (this.#faulty) return
+    let effects: Effect[]
+    try {
+      effects = this.#machine.step(events, this.#components.clock.monotonic(), Math.random)
+    } catch (error) {
+      this.#fault(error)
+      return
+    }
+    for (const effect of effects) {
       try {
         this.#act(effect)
       } catch (error) {
@@ -156,6 +176,16 @@ export class JobRun {
         this.#push({ type: 'broken', error: toJobError(error, effect.type) })
       }
     }
+  }
+
+  /** The machine itself failed: what it knows cannot be relied on any more, so the job ends without it. */
+  #fault (error: unknown): void {
+    this.#faulty = true
+    clearTimeout(this.#timer)
+    this.#components.log.error({ error, job: this.#init.job }, 'the job machine failed')
+    void this.#lane.abort().then(() => {
+      this.#ended.resolve(this.#lane.renamed ? { state: 'done' } : { state: 'failed', error: toJobError(error, 'the job machine failed') })
+    })
   }
 
   #act (effect: Effect): void {
@@ -170,11 +200,15 @@ export class JobRun {
       case 'discard': for (const result of effect.results) this.#discard(result); break
       case 'cancel': this.#recruiter.get(effect.worker)?.cancel(effect.attempts); break
       case 'release': this.#recruiter.release(effect.worker); break
-      case 'ban': this.#components.log.warn({ job: this.#init.job, peer: effect.worker, block: effect.block, attempt: effect.attempt, reason: effect.reason }, 'a worker gave a wrong result'); break
+      case 'ban':
+        this.#components.log.warn({ job: this.#init.job, peer: effect.worker, block: effect.block, attempt: effect.attempt, reason: effect.reason }, 'a worker gave a wrong result')
+        // A wrong result of this node's own says something of the conversion of this input, nothing of other jobs.
+        if (this.#recruiter.get(effect.worker)?.kind !== 'local') this.#components.caught({ peer: effect.worker, job: this.#init.job, reason: effect.reason, at: this.#components.clock.utc() })
+        break
       case 'reset-merge': this.#lane.reset(effect.epoch); break
       case 'finish': this.#lane.finish(() => ({ units: this.counts().units, blocks: effect.blocks })); break
       case 'rename': this.#lane.rename(async () => { if (this.written != null) await this.#init.announce(this.written) }); break
-      case 'abort': this.#lane.abort(); break
+      case 'abort': void this.#lane.abort(); break
       case 'timer': this.#setTimer(effect.at); break
       case 'news': this.#init.news(effect.news); break
       case 'end': this.#ended.resolve({ state: effect.state, error: this.#located(effect.state, effect.error) }); break
@@ -199,7 +233,7 @@ export class JobRun {
   }
 
   #store (ref: AttemptRef): void {
-    this.#stores.run(async () => { await this.#shelf.store(this.#shelf.get(ref.block, ref.attempt)) }).then(() => {
+    this.#stores.run(async () => { if (!this.#closed) await this.#shelf.store(this.#shelf.get(ref.block, ref.attempt)) }).then(() => {
       this.#push({ type: 'stored', block: ref.block, attempt: ref.attempt })
     }, (error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'storing a result') }) })
   }
@@ -236,8 +270,9 @@ export class JobRun {
       converter: conversion.converter.id,
       version: conversion.converter.version,
       parameters: conversion.parameters,
-      deadline: request.deadlineSeconds == null ? 0 : created + request.deadlineSeconds * 1000,
-      outputBytes: Math.max(OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX * this.#blockBytes),
+      // Whole milliseconds, as the wire has them; a fraction late rather than early.
+      deadline: request.deadlineSeconds == null ? 0 : Math.ceil(created + request.deadlineSeconds * 1000),
+      outputBytes: Math.min(OUTPUT_BYTES_MAX, Math.max(OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX * this.#blockBytes)),
       price: '0',
       unit: 'test'
     }
@@ -272,7 +307,9 @@ export class JobRun {
   /** Adds what only the interpreter knows: where a block is in the input, and who was left out. */
   #located (state: JobEnd['state'], error: JobError | undefined): JobError | undefined {
     if (state === 'done' || error == null) return error
-    const { refusals } = this.#recruiter
+    // Those the user named come first: that the others were not named is known.
+    const named = (peer: string): number => this.#init.request.nodes?.includes(peer) === true ? 0 : 1
+    const refusals = this.#recruiter.refusals.toSorted((a, b) => named(a.peer) - named(b.peer)).slice(0, REFUSALS_TOLD)
     if (error.code === 'no-provider' && refusals.length > 0) {
       const who = refusals.slice(0, 3).map(({ peer, reason, message }) => `${peer}: ${reason}: ${message}`).join('; ')
       return { ...error, message: `${error.message} (left out: ${who})`, details: { ...error.details, refused: refusals } }

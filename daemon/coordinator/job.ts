@@ -7,7 +7,8 @@ import type { Log } from '../log.ts'
 import type { BlockStore, Journal } from '../store/index.ts'
 import type { BlockRefs } from './block-refs.ts'
 import type { Clock } from './clock.ts'
-import { INPUT_HASH_BYTES_MAX, PROGRESS_MS, REMOVALS_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
+import type { Finding } from './distrusted-peers.ts'
+import { PROGRESS_MS, REMOVALS_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { toJobError, toOutputError } from './job-errors.ts'
 import { encodeRecord, jobKey, recordKey } from './journal-entries.ts'
 import { JobRun } from './job-run.ts'
@@ -27,6 +28,10 @@ export interface JobComponents {
   emit: (event: JobEvent) => void
   /** Slots that may take part, for the size of blocks. */
   slots: () => number
+  /** Why a peer gets no work of this node. */
+  distrusted: (peer: string) => string | undefined
+  /** A peer gave a wrong result. */
+  caught: (finding: Finding) => void
 }
 
 export interface JobInit {
@@ -67,7 +72,8 @@ export class RunningJob implements Job {
   #prepareMs = 0
   #runStartedAt = 0
   #runMs = 0
-  #stopped = false
+  /** Why it is to end early. */
+  #stopped: JobError | undefined
   /** Once it has ended; what it was made of is let go then. */
   #final: JobReport | undefined
 
@@ -97,12 +103,17 @@ export class RunningJob implements Job {
 
   /** Ends the job early, with this error; resolves when it has ended. */
   async end (error: JobError): Promise<void> {
-    if (!this.#stopped) {
-      this.#stopped = true
+    if (this.#stopped == null) {
+      this.#stopped = error
       this.#stop.reject(new Stopped(error))
       this.#run?.cancel(error)
     }
     await this.done
+  }
+
+  /** Another job caught this worker with a wrong result. */
+  distrust (worker: string, reason: string): void {
+    this.#run?.distrust(worker, reason)
   }
 
   report (): JobReport {
@@ -138,15 +149,17 @@ export class RunningJob implements Job {
     await Promise.resolve()
     const { log, clock } = this.#components
     let end: { state: 'done' | 'failed' | 'cancelled', error?: JobError }
-    const hashed = this.#hashInputs()
     try {
       const writer = await this.#prepare()
+      // Not before the preparation, which may need the threads for a moment the user waits for.
+      const hashed = this.#hashInputs()
       end = await this.#runToEnd(writer)
+      // The report of a good output waits for the digests, unless the job is stopped now: it is done all the same, with some missing.
+      if (end.state === 'done') await Promise.race([hashed, this.#stop.promise.catch(() => undefined)])
     } catch (error) {
       const told = error instanceof Stopped ? error.error : toJobError(error)
       end = { state: told.code === 'cancelled' ? 'cancelled' : 'failed', error: told }
     }
-    await hashed
     if (this.#runStartedAt > 0) this.#runMs = clock.monotonic() - this.#runStartedAt
     this.#finished = clock.utc()
     this.#error = end.error
@@ -180,7 +193,7 @@ export class RunningJob implements Job {
       await Promise.race([this.#stop.promise, journal.append(this.recordKey, record)])
       const writer = await toolbox.output(request.output, this.#conversion, { overwrite: request.overwrite ?? false })
         .catch((error: unknown) => { throw new Stopped(toOutputError(error, request.output)) })
-      if (this.#stopped) {
+      if (this.#stopped != null) {
         await writer.abort()
         await this.#stop.promise
       }
@@ -211,6 +224,8 @@ export class RunningJob implements Job {
       }
     })
     this.#run = run
+    // A cancel that came since the preparation looked: the run begins with it.
+    if (this.#stopped != null) run.cancel(this.#stopped)
     this.#state = 'running'
     this.#news({ type: 'state', state: 'running' })
     const progress = setInterval(() => { this.#progress() }, PROGRESS_MS)
@@ -246,22 +261,24 @@ export class RunningJob implements Job {
     this.#components.emit({ ...news, job: this.id, at: this.#components.clock.utc() } as JobEvent)
   }
 
-  /** Digests of inputs for the report, where they cost little. */
+  /** Digests of the inputs for the report, one after the other: they take one thread of the toolbox at most. Never rejects. */
   async #hashInputs (): Promise<void> {
-    await Promise.all(this.#init.inputs.map(async ({ path, size }, i) => {
-      if (size > INPUT_HASH_BYTES_MAX) return
+    for (const [i, { path }] of this.#init.inputs.entries()) {
+      if (this.#stopped != null || this.#final != null) return
       try {
         this.#inputDigests[i] = (await this.#components.toolbox.hash(path)).digest
       } catch (error) {
         // An input that cannot be read fails the job where it is needed; here only a field of the report is missing.
         this.#components.log.debug({ error, path }, 'no digest of the input')
       }
-    }))
+    }
   }
 
   async #clean (): Promise<void> {
-    const keys = this.#run?.clear() ?? []
+    const run = this.#run
+    const keys = run?.clear() ?? []
     this.#run = undefined
+    await run?.idle()
     try {
       for (let at = 0; at < keys.length; at += REMOVALS_AT_ONCE) {
         await Promise.all(keys.slice(at, at + REMOVALS_AT_ONCE).map(async key => { await this.#components.journal.remove(key) }))

@@ -52,6 +52,8 @@ export type JobEventIn =
   | { type: 'unsound', block: number, attempt: number, message: string }
   /** `distance` is Infinity where the result could not even be read. */
   | { type: 'checked', block: number, attempt: number, distance: number, difference?: string }
+  /** Another job of this node caught the worker with a wrong result. */
+  | { type: 'distrusted', worker: string, reason: string }
   | { type: 'committed', block: number, attempt: number }
   | { type: 'merged', epoch: number, upTo: number }
   | { type: 'merge-reset', epoch: number }
@@ -79,7 +81,10 @@ export type Effect =
   | { type: 'cancel', worker: string, attempts: AttemptRef[] }
   /** The worker is of no more use to this job. */
   | { type: 'release', worker: string, reason: string }
-  /** The worker was caught with a wrong result: evidence is kept, no job of this node should trust it. */
+  /**
+   * The worker was caught with a wrong result: the other jobs of this process are told, and later ones leave it out. What is kept is who,
+   * why and when, in memory; the wrong result itself is discarded.
+   */
   | { type: 'ban', worker: string, block: number, attempt: number, reason: string }
   /** Make results durable in the block store. Each answered by `stored`. */
   | { type: 'store', results: AttemptRef[] }

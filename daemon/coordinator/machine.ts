@@ -34,6 +34,10 @@ class Machine implements JobMachine {
   readonly #results: Results
   #pulling = false
   #timerAt: number | undefined
+  /** When waiting blocks must be dealt again though nothing happened. */
+  #dealAt = Infinity
+  /** The whole output was ended and is good. */
+  #whole = false
 
   constructor (init: JobMachineInit) {
     this.#state = new JobState(init)
@@ -51,7 +55,9 @@ class Machine implements JobMachine {
     const state = this.#state
     state.now = now
     for (const event of events) this.#apply(event, random)
+    if (state.phase === 'running' || state.phase === 'finishing') this.#checkDeadline()
     if (state.phase === 'running') this.#advance()
+    if (state.phase === 'finishing') this.#renameIfChecked()
     if (state.phase === 'aborting') this.#letAllGo(state.outcome?.error?.message ?? 'the job ended')
     this.#setTimer()
     return state.out.drain()
@@ -75,6 +81,7 @@ class Machine implements JobMachine {
       case 'stored': this.#results.onStored(event.block, event.attempt); break
       case 'checked': this.#results.onChecked(event.block, event.attempt, event.distance, event.difference); break
       case 'unsound': this.#results.onUnsound(event.block, event.attempt, event.message); break
+      case 'distrusted': this.#results.onDistrusted(event.worker, event.reason); break
       case 'failed': this.#attempts.onFailed(event); break
       case 'split': this.#onSplit(event.sizes); break
       case 'split-ended':
@@ -123,9 +130,16 @@ class Machine implements JobMachine {
   }
 
   #onFinished (): void {
+    if (this.#state.phase !== 'finishing') return
+    this.#state.tally.whole = true
+    this.#whole = true
+    this.#renameIfChecked()
+  }
+
+  /** A worker may be distrusted while the output is being ended: what it did is compared before the rename all the same. */
+  #renameIfChecked (): void {
     const state = this.#state
-    if (state.phase !== 'finishing') return
-    state.tally.whole = true
+    if (!this.#whole || state.rechecks > 0) return
     state.phase = 'renaming'
     state.out.other({ type: 'rename' })
   }
@@ -140,14 +154,17 @@ class Machine implements JobMachine {
     for (const worker of this.#state.workers.list) this.#attempts.release(worker, reason)
   }
 
+  /** An output that was ended in time counts as in time. */
+  #checkDeadline (): void {
+    const { init: { deadlineAt }, now } = this.#state
+    if (deadlineAt != null && now >= deadlineAt && !this.#whole) this.#state.fail({ code: 'deadline', message: 'the deadline passed before the job was done' })
+  }
+
   /** What follows from the state as it is now. */
   #advance (): void {
     const state = this.#state
-    const { deadlineAt, inFlight, awaitCommit } = state.init
-    if (deadlineAt != null && state.now >= deadlineAt) {
-      state.fail({ code: 'deadline', message: 'the deadline passed before the job was done' })
-      return
-    }
+    const { inFlight, awaitCommit } = state.init
+    this.#dealAt = Infinity
     const merge = state.merge.next(state.blocks)
     if (merge != null) {
       if (state.faults.has('wrong-merge-order')) merge.reverse()
@@ -163,7 +180,7 @@ class Machine implements JobMachine {
       return
     }
     if (state.settlingRoom) {
-      deal(state.queue, state.workers.list, { now: state.now, inFlight, awaitCommit, splitEnded: state.splitEnded }, (block, worker) => { this.#attempts.give(block, worker) })
+      this.#dealAt = deal(state.queue, state.workers.list, { now: state.now, inFlight, awaitCommit, splitEnded: state.splitEnded }, (block, worker) => { this.#attempts.give(block, worker) })
     }
     this.#pull()
   }
@@ -197,8 +214,9 @@ class Machine implements JobMachine {
 
   #nextTime (): number | undefined {
     const { phase, init, provision, queue, workers, now } = this.#state
+    if (phase === 'finishing' && !this.#whole) return init.deadlineAt
     if (phase !== 'running') return undefined
-    let at = Math.min(init.deadlineAt ?? Infinity, this.#attempts.scanAt ?? Infinity, provision.nextTime)
+    let at = Math.min(init.deadlineAt ?? Infinity, this.#attempts.scanAt ?? Infinity, provision.nextTime, this.#dealAt)
     if (queue.length > 0) {
       for (const worker of workers.list) if (worker.usable && worker.pausedUntil > now) at = Math.min(at, worker.pausedUntil)
     }

@@ -1,8 +1,9 @@
 /** Carries out what the machine orders about the output, one after the other, and turns each end into a fact. */
-import { checkUnchanged, type Input, type OutputWriter } from '../block-convert/index.ts'
-import { conversionCode, toJobError, toOutputError } from './job-errors.ts'
+import { checkUnchanged, type BlockSource, type Input, type OutputWriter } from '../block-convert/index.ts'
+import { conversionCode, readsOneOf, saidBy, toJobError, toOutputError } from './job-errors.ts'
+import type { JobError } from './index.ts'
 import type { AttemptRef, JobEventIn } from './machine-types.ts'
-import type { ResultShelf } from './result-shelf.ts'
+import type { Result, ResultShelf } from './result-shelf.ts'
 
 export interface OutputLaneComponents {
   writer: OutputWriter
@@ -18,6 +19,10 @@ export class OutputLane {
   #tail: Promise<void> = Promise.resolve()
   /** Nothing but the abort is worth doing any more. */
   #over = false
+  /** Numbers the runs of the merge, as the machine does; known here as soon as a new one is ordered, not when its turn comes. */
+  #epoch = 0
+  /** The output is at its final name. */
+  renamed = false
   written: { size: number, digest: Uint8Array } | undefined
   mergeMs = 0
   checkMs = 0
@@ -27,19 +32,44 @@ export class OutputLane {
   }
 
   merge (epoch: number, refs: AttemptRef[]): void {
-    const { writer, shelf, push } = this.#components
+    const { writer, shelf, push, warn } = this.#components
     this.#do(async () => {
+      // A block of this run was found wrong: what it would write is thrown away, and some of its parts are gone already.
+      if (epoch !== this.#epoch) return
       const started = performance.now()
-      const results = refs.map(({ block, attempt }) => shelf.get(block, attempt))
-      const sources = results.map(result => shelf.sourceNow(result) ?? shelf.source(result))
-      await writer.add(sources.some(source => source instanceof Promise) ? await Promise.all(sources) : sources as Array<Awaited<typeof sources[0]>>)
-      for (const result of results) shelf.merged(result)
-      this.mergeMs += performance.now() - started
+      try {
+        const { results, sources } = await this.#parts(refs)
+        await writer.add(sources).catch((error: unknown) => { throw readsOneOf(error, sources) ? new PartFailure(error) : error })
+        if (epoch !== this.#epoch) return
+        for (const result of results) shelf.merged(result)
+      } catch (error) {
+        if (epoch !== this.#epoch) {
+          // The reset that follows throws away what it wrote; that a part vanished under it is what the withdrawal meant.
+          warn(error, 'a merge failed that was to begin again anyway')
+          return
+        }
+        throw error
+      } finally {
+        this.mergeMs += performance.now() - started
+      }
       push({ type: 'merged', epoch, upTo: (refs.at(-1) as AttemptRef).block + 1 })
     })
   }
 
+  /** Where the results are. Fails as a part's failure, never as the output's. */
+  async #parts (refs: AttemptRef[]): Promise<{ results: Result[], sources: BlockSource[] }> {
+    const { shelf } = this.#components
+    try {
+      const results = refs.map(({ block, attempt }) => shelf.get(block, attempt))
+      const sources = results.map(result => shelf.sourceNow(result) ?? shelf.source(result))
+      return { results, sources: sources.some(source => source instanceof Promise) ? await Promise.all(sources) : sources as BlockSource[] }
+    } catch (error) {
+      throw new PartFailure(error)
+    }
+  }
+
   reset (epoch: number): void {
+    this.#epoch = epoch
     this.#do(async () => {
       await this.#components.writer.reset()
       this.#components.push({ type: 'merge-reset', epoch })
@@ -64,11 +94,13 @@ export class OutputLane {
     this.#do(async () => {
       await announce()
       await this.#components.writer.commit()
+      this.renamed = true
       this.#components.push({ type: 'renamed' })
     }, 'rename-failed')
   }
 
-  abort (): void {
+  /** Resolves, never rejects, when what there was of the output is removed. */
+  abort (): Promise<void> {
     this.#over = true
     const aborted = this.#tail.then(async () => {
       try {
@@ -78,6 +110,7 @@ export class OutputLane {
       }
     })
     this.#tail = aborted.catch((error: unknown) => { this.#components.warn(error, 'removing the partial output') })
+    return this.#tail
   }
 
   #do (task: () => Promise<void>, failure: 'broken' | 'rename-failed' = 'broken'): void {
@@ -92,10 +125,12 @@ export class OutputLane {
     })
   }
 
-  #told (error: unknown) {
+  #told (error: unknown): JobError {
+    // A converted block could not be read: neither the output nor an input is at fault.
+    if (error instanceof PartFailure) return { code: 'failed', message: `reading a converted block: ${saidBy(error.cause)}` }
     const cause = error instanceof WholeCheckFailure ? error.cause : error
     if (error instanceof WholeCheckFailure && conversionCode(cause) === 'bad-input') {
-      return { ...toJobError(cause), code: 'check-failed' as const }
+      return { ...toJobError(cause), code: 'check-failed' }
     }
     return conversionCode(cause) != null ? toJobError(cause) : toOutputError(cause, this.#components.output)
   }
@@ -105,5 +140,12 @@ export class OutputLane {
 class WholeCheckFailure extends Error {
   constructor (cause: unknown) {
     super('the whole output', { cause })
+  }
+}
+
+/** A result could not be read. */
+class PartFailure extends Error {
+  constructor (cause: unknown) {
+    super('a part', { cause })
   }
 }

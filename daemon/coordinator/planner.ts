@@ -19,9 +19,23 @@ function room (worker: WorkerEntry, context: DealContext): number {
   return (context.inFlight ?? worker.slots) - worker.open.size - (context.awaitCommit === true ? worker.settling : 0)
 }
 
-/** Milliseconds until the worker would have done one more block, by what was measured; without any measure, by load alone. */
-export function expectedMs (worker: WorkerEntry, size: number, fallbackRate: number): number {
+/** Milliseconds all it has and one block more take the worker, by what was measured; without any measure, by load alone. */
+function estimateMs (worker: WorkerEntry, size: number, fallbackRate: number): number {
   return (worker.openBytes + size + 1) / (worker.rate ?? fallbackRate)
+}
+
+/**
+ * Milliseconds until the worker would have done one more block. One whose oldest attempt took far longer than its speed allows is expected
+ * to stay away for as long again: its measured speed alone would stand still, for it moves only with results.
+ */
+export function expectedMs (worker: WorkerEntry, size: number, fallbackRate: number, now: number): number {
+  const estimate = estimateMs(worker, size, fallbackRate)
+  return now < patienceEnds(worker, estimate) ? estimate : estimate + now - (worker.oldestAt ?? now)
+}
+
+/** Until when a worker that is at work is believed to be as fast as it was measured. */
+function patienceEnds (worker: WorkerEntry, estimate: number): number {
+  return worker.oldestAt == null ? Infinity : worker.oldestAt + TAIL_PATIENCE * estimate
 }
 
 function meanRate (workers: WorkerEntry[]): number {
@@ -37,10 +51,11 @@ function meanRate (workers: WorkerEntry[]): number {
 
 /**
  * Gives waiting blocks to workers with room, one each in turn. A block that failed somewhere goes elsewhere if there is an elsewhere.
- * Near the end a block waits for a fast worker rather than be given to a slow one that would be the last to finish.
+ * Near the end a block waits for a fast worker rather than be given to a slow one that would be the last to finish, but only as long as the
+ * fast one keeps to what it was measured at. Gives the time at which to deal again though nothing happened; Infinity: no need.
  */
-export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealContext, give: (block: Block, worker: WorkerEntry) => void): void {
-  if (queue.length === 0) return
+export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealContext, give: (block: Block, worker: WorkerEntry) => void): number {
+  if (queue.length === 0) return Infinity
   const usable: WorkerEntry[] = []
   const open: WorkerEntry[] = []
   let slots = 0
@@ -50,19 +65,21 @@ export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealCo
     slots += context.inFlight ?? worker.slots
     if (worker.pausedUntil <= context.now && room(worker, context) > 0) open.push(worker)
   }
-  if (open.length === 0) return
+  if (open.length === 0) return Infinity
   const several = usable.length > 1
   const fallback = several ? meanRate(usable) : 1
   const held: Block[] = []
+  let again = Infinity
   let turn = 0
   while (open.length > 0) {
     const tail = several && context.splitEnded && queue.length <= slots
     const block = queue.take()
     if (block == null) break
     let at = turn % open.length
-    if (several && (tail || block.avoid != null)) at = choose(block, open, usable, tail, fallback)
+    if (several && (tail || block.avoid != null)) at = choose(block, open, usable, tail, fallback, context.now)
     if (at < 0) {
       held.push(block)
+      again = Math.min(again, waitsUntil(block, usable, fallback, context.now))
       continue
     }
     const worker = open[at] as WorkerEntry
@@ -71,10 +88,21 @@ export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealCo
     else turn = at + 1
   }
   for (const block of held) queue.putBack(block)
+  return again
+}
+
+/** When the first of those a waiting block may wait for loses its patience; until then waiting is what `choose` said. */
+function waitsUntil (block: Block, usable: WorkerEntry[], fallback: number, now: number): number {
+  let until = Infinity
+  for (const worker of usable) {
+    const ends = patienceEnds(worker, estimateMs(worker, block.size, fallback))
+    if (ends > now) until = Math.min(until, ends)
+  }
+  return until
 }
 
 /** Index in `open`, or -1 if the block should rather wait. */
-function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail: boolean, fallback: number): number {
+function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail: boolean, fallback: number, now: number): number {
   const avoid = block.avoid
   const elsewhere = avoid != null && usable.some(worker => !avoid.includes(worker))
   let best = -1
@@ -82,7 +110,7 @@ function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail:
   for (let i = 0; i < open.length; i++) {
     const worker = open[i] as WorkerEntry
     if (elsewhere && avoid.includes(worker)) continue
-    const ms = expectedMs(worker, block.size, fallback)
+    const ms = expectedMs(worker, block.size, fallback, now)
     if (ms < bestMs) {
       best = i
       bestMs = ms
@@ -92,7 +120,8 @@ function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail:
   for (const worker of usable) {
     // A paused or idle one without room could not be waited for: only somebody at work will come back for it.
     if (worker.open.size === 0 || (elsewhere && avoid.includes(worker))) continue
-    if (expectedMs(worker, block.size, fallback) * TAIL_PATIENCE < bestMs) return -1
+    const estimate = estimateMs(worker, block.size, fallback)
+    if (now < patienceEnds(worker, estimate) && estimate * TAIL_PATIENCE < bestMs) return -1
   }
   return best
 }

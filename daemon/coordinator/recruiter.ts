@@ -4,16 +4,16 @@ import type { Offer, Worker } from '../task-protocol/index.ts'
 import type { JobEventIn, JobNews } from './machine-types.ts'
 import type { Placement } from './planner.ts'
 import type { WorkerSink, WorkerSource } from './index.ts'
+import { REFUSALS_MAX } from './constants.ts'
 import { WorkerHandle, type WorkerHandleComponents } from './worker-handle.ts'
-
-/** Refusals remembered for the error that names who was left out. */
-const REFUSALS_KEPT = 20
 
 export interface RecruiterComponents extends WorkerHandleComponents {
   source: WorkerSource
   offer: Offer
   edge: { from: string, to: string }
   nodes: string[] | undefined
+  /** Why a peer gets no work of this node, whatever it offers. */
+  distrusted: (peer: string) => string | undefined
   push: (event: JobEventIn) => void
   news: (news: JobNews) => void
   log: Log
@@ -24,7 +24,8 @@ export class Recruiter {
   readonly #handles = new Map<string, WorkerHandle>()
   readonly #closing = new Set<Promise<void>>()
   readonly #stop = new AbortController()
-  readonly refusals: Array<{ peer: string, reason: string, message: string }> = []
+  /** The last refusal of each peer that does not take part. */
+  readonly #refusals = new Map<string, Refusal>()
 
   constructor (components: RecruiterComponents) {
     this.#components = components
@@ -42,6 +43,11 @@ export class Recruiter {
       log.error({ error }, 'looking for workers failed')
       settled(0)
     })
+  }
+
+  /** Who was left out, and why. */
+  get refusals (): Refusal[] {
+    return [...this.#refusals.values()]
   }
 
   get (id: string): WorkerHandle | undefined {
@@ -74,13 +80,33 @@ export class Recruiter {
       },
       found: (worker: Worker) => {
         const handle = this.#handles.get(worker.id)
-        if (this.#stop.signal.aborted || handle == null) void worker.close().catch((error: unknown) => { this.#components.warn(error, `closing worker ${worker.id}`) })
-        else handle.attach(worker)
+        // It may have been caught by another job while it was attached.
+        const reason = this.#components.distrusted(worker.id)
+        if (reason != null) this.#refused({ peer: worker.id, reason: 'policy', message: reason })
+        if (this.#stop.signal.aborted || handle == null || reason != null) void worker.close().catch((error: unknown) => { this.#components.warn(error, `closing worker ${worker.id}`) })
+        else {
+          this.#refusals.delete(worker.id)
+          handle.attach(worker)
+        }
       },
-      refused: (peer, reason, message) => {
-        if (this.refusals.length < REFUSALS_KEPT) this.refusals.push({ peer, reason, message })
-        this.#components.news({ type: 'worker', peer, change: 'refused', reason: `${reason}: ${message}` })
-      }
+      leftOut: peer => this.#components.distrusted(peer),
+      refused: (peer, reason, message) => { this.#refused({ peer, reason, message }) }
     }
   }
+
+  /** A search comes every few seconds, with the same answers: only a new one is news. */
+  #refused (refusal: Refusal): void {
+    const { peer, reason, message } = refusal
+    const before = this.#refusals.get(peer)
+    this.#refusals.delete(peer)
+    this.#refusals.set(peer, refusal)
+    for (const oldest of this.#refusals.keys()) {
+      if (this.#refusals.size <= REFUSALS_MAX) break
+      this.#refusals.delete(oldest)
+    }
+    if (before?.reason === reason && before.message === message) return
+    this.#components.news({ type: 'worker', peer, change: 'refused', reason: `${reason}: ${message}` })
+  }
 }
+
+export interface Refusal { peer: string, reason: string, message: string }

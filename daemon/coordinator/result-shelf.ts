@@ -25,6 +25,8 @@ export interface Result {
   stored: StoredBlock | undefined
   /** An entry was asked for. */
   journaled: boolean
+  /** It was let go: nobody reads it any more. */
+  gone: boolean
   /** The result this block got beside it, for a while. */
   next: Result | undefined
 }
@@ -40,6 +42,8 @@ export class ResultShelf {
   readonly #key: string
   readonly #results: Array<Result | undefined> = []
   #keptBytes = 0
+  /** Results on their way into the block store. */
+  readonly #storing = new Set<Promise<void>>()
 
   constructor (components: ResultShelfComponents, key: string) {
     this.#components = components
@@ -59,7 +63,7 @@ export class ResultShelf {
     }
     const bytes = 'bytes' in output ? output.bytes : undefined
     const stored = 'stored' in output ? output.stored : undefined
-    this.#results[block] = { block, attempt, worker, digest, size, units: 0, bytes, stored, journaled: false, next: this.#results[block] }
+    this.#results[block] = { block, attempt, worker, digest, size, units: 0, bytes, stored, journaled: false, gone: false, next: this.#results[block] }
     if (stored != null) return { held: 'durable', there: this.#components.refs.retain(stored) }
     if (size > INLINE_BYTES_MAX) return { held: 'volatile', there: true }
     this.#keptBytes += size
@@ -81,26 +85,52 @@ export class ResultShelf {
     this.#components.refs.release(stored.digest)
   }
 
-  /** Moves bytes in memory into the block store. */
+  /** Moves bytes in memory into the block store. A result that is let go meanwhile does not stay there. */
   async store (result: Result): Promise<void> {
-    if (result.bytes == null) return
+    if (result.bytes == null || result.gone) return
+    const storing = this.#store(result, result.bytes)
+    const settled = storing.then(() => undefined, () => undefined).finally(() => this.#storing.delete(settled))
+    this.#storing.add(settled)
+    await storing
+  }
+
+  /** Resolves when nothing is on its way into the block store any more. */
+  async idle (): Promise<void> {
+    await Promise.all(this.#storing)
+  }
+
+  async #store (result: Result, bytes: Uint8Array): Promise<void> {
+    const { refs } = this.#components
+    const stored = await this.#write(bytes)
+    const there = refs.retain(stored)
+    if (result.gone) {
+      refs.release(stored.digest)
+      return
+    }
+    // From here on letting the result go lets go of the block.
+    result.stored = stored
+    // A removal of the same content may have overtaken the writing: once it is over, the block is written again.
+    if (there !== true && !await there) {
+      if (result.gone) return
+      await this.#write(bytes)
+      // Let go while it was written: the count is given back already, so the file goes unless somebody else counts on it.
+      if (result.gone) {
+        refs.retain(stored)
+        refs.release(stored.digest)
+      }
+    }
+    result.bytes = undefined
+  }
+
+  async #write (bytes: Uint8Array): Promise<StoredBlock> {
     const sink = await this.#components.blocks.sink()
     try {
-      await sink.write(result.bytes)
-      result.stored = await sink.finish()
+      await sink.write(bytes)
+      return await sink.finish()
     } catch (error) {
       await sink.abort()
       throw error
     }
-    const { stored, bytes } = result
-    const there = this.#components.refs.retain(stored)
-    // A removal of the same content may have overtaken the writing: once it is over, the block is written again.
-    if (there !== true && !await there) {
-      const again = await this.#components.blocks.sink()
-      await again.write(bytes)
-      await again.finish()
-    }
-    result.bytes = undefined
   }
 
   /** What a check or the merge reads. */
@@ -149,8 +179,10 @@ export class ResultShelf {
   }
 
   #letGo (result: Result): void {
+    result.gone = true
     if (result.stored != null) this.#components.refs.release(result.stored.digest)
     else if (result.bytes != null && result.size <= INLINE_BYTES_MAX) this.#keptBytes -= result.size
+    result.bytes = undefined
   }
 
   /** Lets everything go; gives the keys of entries that are to be removed. */

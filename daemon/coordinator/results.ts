@@ -112,6 +112,13 @@ export class Results {
     this.#state.blockNews(index, number, (block.by as WorkerEntry).id, 'done')
   }
 
+  /** Another job caught it: what it did here is looked at as if it had been caught here. */
+  onDistrusted (id: string, reason: string): void {
+    const { workers, phase } = this.#state
+    const worker = workers.get(id)
+    if (worker != null && (phase === 'running' || phase === 'finishing')) this.#distrust(worker, reason)
+  }
+
   /** The block, if this fact is about the result it has. */
   #current (index: number, attempt: number): Block | undefined {
     const { blocks, phase } = this.#state
@@ -137,7 +144,13 @@ export class Results {
     if (merge.withdraw(block.index)) out.other({ type: 'reset-merge', epoch: merge.epoch })
     this.#state.blockNews(block.index, result.attempt, worker.id, 'rejected', reason)
     provision.rejection = `block ${block.index} by ${worker.id}: ${reason}`
-    this.#distrust(worker, result, reason)
+    if (!worker.distrusted) out.other({ type: 'ban', worker: worker.id, block: result.block, attempt: result.attempt, reason })
+    this.#distrust(worker, reason)
+    if (this.#state.phase === 'finishing') {
+      // Its workers are let go and its output is being ended: beginning again would be another job.
+      this.#state.fail({ code: 'check-failed', message: `block ${block.index} by ${worker.id} is wrong, which showed only when the output was being ended; run the job again: ${reason}`, details: { block: block.index } })
+      return
+    }
     if (block.failures >= limits.blockFailures) {
       this.#state.fail({
         code: 'check-failed',
@@ -148,11 +161,10 @@ export class Results {
     if (this.#state.phase === 'running') queue.putBack(block)
   }
 
-  #distrust (worker: WorkerEntry, result: Attempt, reason: string): void {
+  #distrust (worker: WorkerEntry, reason: string): void {
     if (worker.distrusted) return
     const { out, blocks } = this.#state
     worker.distrusted = true
-    out.other({ type: 'ban', worker: worker.id, block: result.block, attempt: result.attempt, reason })
     out.news({ type: 'worker', peer: worker.id, change: 'distrusted', reason })
     this.#attempts.release(worker, `gave a wrong result: ${reason}`)
     for (const block of blocks) {

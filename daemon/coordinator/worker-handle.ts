@@ -36,6 +36,9 @@ export class WorkerHandle {
     this.#components = components
   }
 
+  /** undefined while it is being attached. */
+  get kind (): 'local' | 'remote' | undefined { return this.#worker?.kind }
+
   /** What the worker is attached with. */
   events (): WorkerEvents {
     return {

@@ -126,7 +126,7 @@ class Search {
     if (advert.draining) return 'it is draining'
     const versions = advert.converters.filter(c => c.id === this.#offer.converter).map(c => c.version)
     if (!versions.includes(this.#offer.version)) return `it has ${this.#offer.converter} in version ${versions.join(', ') || 'none'}, this job needs ${this.#offer.version}`
-    return this.#components.distrusted(provider)
+    return this.#components.distrusted(provider) ?? this.#sink.leftOut?.(peer.toString())
   }
 
   async #attach (provider: ProviderView, id: string): Promise<void> {

@@ -56,6 +56,13 @@ export class WorkerEntry {
     return this.#busyMs >= 1 && this.#doneBytes > 0 ? this.#doneBytes / this.#busyMs : this.#declared
   }
 
+  /** When the oldest attempt it owes an outcome for was given; undefined if it owes none. */
+  get oldestAt (): number | undefined {
+    // Attempts are opened in order of time, and a set keeps that order.
+    for (const { at } of this.open) return at
+    return undefined
+  }
+
   give (attempt: Attempt, bytes: number, now: number): void {
     this.#mark(now)
     this.open.add(attempt)

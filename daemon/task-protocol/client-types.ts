@@ -3,7 +3,7 @@ import type { Connection } from '@libp2p/interface'
 import type { LoopDelay } from '../health/index.ts'
 import type { Log } from '../log.ts'
 import type { Network } from '../network/index.ts'
-import type { BlockStore } from '../store/index.ts'
+import type { BlockStore, StoredBlock } from '../store/index.ts'
 import type { Identity } from '../trust/index.ts'
 import type { AttemptOutcome, Order } from './index.ts'
 import type { OrderRef, ResultRef } from './lease-model.ts'
@@ -15,6 +15,13 @@ export interface TaskClientComponents {
   identity: Pick<Identity, 'peerId' | 'nodeKey'>
   loopDelay: Pick<LoopDelay, 'worst'>
   log: Log
+  /**
+   * Takes a block that came into the store for an attempt nobody waits for any more: its job left, was told that the attempt is over, or
+   * lost the lease. Must not throw. Blocks are named by content, so one that something else refers to must stay.
+   *
+   * @default such blocks stay until the store is swept
+   */
+  discard?: (stored: StoredBlock) => void
   generation: {
     /** Durable before the first lease is asked for; higher after every start of the process. */
     incarnation: number | bigint

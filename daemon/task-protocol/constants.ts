@@ -93,6 +93,12 @@ export const MESSAGE_BYTES_MAX = 1 << 20
 /** Bytes a transfer's receiver allows ahead of what its sink has taken: 16 MiB fills 130 MB/s at 120 ms. */
 export const CREDIT_BYTES = 16 << 20
 
+/** Chunks handed to a sink at once, if it takes several (1 MiB): a call to the file system per chunk costs more than the chunk. */
+export const WRITE_CHUNKS_MAX = 4
+
+/** Chunks of CHUNK_BYTES kept for reuse in the whole process (4 MiB): enough for every stream at work, and nothing to speak of when idle. */
+export const SPARE_CHUNKS_MAX = 16
+
 /** Bytes queued for writing on one stream, at most; 1 MiB costs throughput, more only delays control messages. */
 export const WRITE_BUFFER_BYTES = 4 << 20
 

@@ -3,13 +3,13 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { BatchSigner } from '../trust/index.ts'
 import type { ClientOrder, ClientResult, TaskClientComponents, TaskClientInit } from './client-types.ts'
 import { CANCEL_ANSWER_MS, INLINE_BYTES_MAX } from './constants.ts'
-import type { FailureReason, WorkerEvents } from './index.ts'
+import type { AttemptOutcome, FailureReason, WorkerEvents } from './index.ts'
 import { LeaseChannel, type LeaseControl } from './lease-channel.ts'
 import type { AttemptRef, Generation, RequesterMessage, Slots, WorkerMessage } from './lease-model.ts'
 import type { RequesterEffect, RequesterEvent } from './lease-requester-events.ts'
 import { createLeaseRequester, type LeaseRequesterMachine } from './lease-requester.ts'
 import type { BeatMessage, Grant, Results, WireOffer } from './messages.ts'
-import { failed } from './outcome.ts'
+import { failed, printable } from './outcome.ts'
 import { offerDigest, orderLeaf, signOrders } from './receipts.ts'
 import { RemoteWorker, type WorkerLease } from './remote-worker.ts'
 import { checkResults } from './result-check.ts'
@@ -18,7 +18,7 @@ import { runTask } from './task-client.ts'
 export type Attached = { ok: true, worker: RemoteWorker } | { ok: false, reason: FailureReason, message: string, retryAfterMs?: number }
 
 export interface LeaseClientContext {
-  components: Pick<TaskClientComponents, 'store' | 'loopDelay' | 'log'>
+  components: Pick<TaskClientComponents, 'store' | 'loopDelay' | 'log' | 'discard'>
   init: TaskClientInit
   signer: BatchSigner
   peer: PeerId
@@ -120,8 +120,11 @@ export class LeaseClient implements WorkerLease {
     const { promise, resolve } = Promise.withResolvers<void>()
     job.withdrawn = resolve
     this.step({ type: 'withdraw', offer })
-    // a worker that never confirms its cancels holds up nobody here
-    const timer = setTimeout(resolve, CANCEL_ANSWER_MS)
+    // a worker that never confirms its cancels holds up nobody here: its credits stay taken, so the next job gets a new lease
+    const timer = setTimeout(() => {
+      resolve()
+      if ([...this.jobs.values()].every(({ withdrawn }) => withdrawn != null)) this.close(`cancels were not confirmed within ${CANCEL_ANSWER_MS} ms`)
+    }, CANCEL_ANSWER_MS)
     await promise
     clearTimeout(timer)
   }
@@ -150,7 +153,7 @@ export class LeaseClient implements WorkerLease {
       case 'reset-task': this.resetTask(effect.attempt); break
       case 'offer-accepted': this.accepted(effect.offer, effect.slots); break
       case 'offer-refused': this.refused(effect.offer, effect); break
-      case 'outcomes': this.jobs.get(effect.offer)?.worker.tell(effect.results.map(result => result.outcome)); break
+      case 'outcomes': this.deliver(effect.offer, effect.results.map(result => result.outcome)); break
       case 'failed': this.jobs.get(effect.offer)?.worker.tell(effect.orders.map(order => failed(order, effect.reason, effect.message))); break
       case 'slots': this.jobs.get(effect.offer)?.worker.setSlots(effect.slots, true); break
       case 'refused':
@@ -162,7 +165,11 @@ export class LeaseClient implements WorkerLease {
         break
       case 'violation': this.channel.abort(effect.message); break
       case 'granted': break // offers are announced by the machine itself
+      case 'untold': this.discard(effect.result.outcome); break
       case 'late':
+        this.discard(effect.result.outcome)
+        this.context.components.log.debug({ peer: this.id, effect: effect.type }, 'an answer nobody waits for')
+        break
       case 'stale': this.context.components.log.debug({ peer: this.id, effect: effect.type }, 'an answer nobody waits for'); break
     }
   }
@@ -250,13 +257,27 @@ export class LeaseClient implements WorkerLease {
     this.tasks.delete(order)
     // streams of a broken connection end one after the other: then it is the worker that is lost, not the attempt that failed
     if (!outcome.ok && outcome.reason === 'transfer' && context.connection.status !== 'open') this.close('the connection closed')
-    if (this.over) return
+    if (this.over) {
+      this.discard(outcome)
+      return
+    }
     const { offer, block, attempt } = order
     this.step({
       type: 'task-settled',
       generation: context.generation,
       result: { offer, block, attempt, ok: outcome.ok, reason: outcome.ok ? undefined : outcome.reason, weight: 0, outcome }
     })
+  }
+
+  private deliver (offer: number, outcomes: AttemptOutcome[]): void {
+    const job = this.jobs.get(offer)
+    if (job != null) job.worker.tell(outcomes)
+    else for (const outcome of outcomes) this.discard(outcome)
+  }
+
+  /** What a large result left in the store, when no job takes it. */
+  discard (outcome: AttemptOutcome): void {
+    if (outcome.ok && 'stored' in outcome.output) this.context.components.discard?.(outcome.output.stored)
   }
 
   private resetTask (attempt: AttemptRef): void {
@@ -276,7 +297,7 @@ export class LeaseClient implements WorkerLease {
     const job = this.jobs.get(offer)
     if (job == null) return
     this.jobs.delete(offer)
-    const answer: Attached = { ok: false, reason: refusal.reason, message: refusal.message }
+    const answer: Attached = { ok: false, reason: refusal.reason, message: printable(refusal.message) }
     if (refusal.retryAfterMs > 0) answer.retryAfterMs = refusal.retryAfterMs
     job.attached?.(answer)
     job.withdrawn?.()

@@ -37,6 +37,8 @@ export type RequesterEffect<O extends OrderRef, R extends ResultRef, F extends O
   | { type: 'failed', offer: number, orders: O[], reason: 'busy' | 'cancelled' | 'protocol', message: string }
   /** A result for an attempt that is no longer ours to wait for: the job machine may still use it. */
   | { type: 'late', generation: Generation, result: R }
+  /** A good result of an attempt whose job left, or was told already that it is over: whatever it holds can go. */
+  | { type: 'untold', result: R }
   | { type: 'slots', offer: number, slots: number }
   /** The lease is gone, and with it every order of these offers. */
   | { type: 'lost', reason: string, offers: number[] }

@@ -7,27 +7,11 @@
  */
 import { CANCEL_ANSWER_MS, CANCEL_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, QUEUED_ORDERS_MAX } from './constants.ts'
 import { attemptKey, boundedSlots, compareGenerations } from './lease-model.ts'
-import { batches, OrderQueue } from './order-queue.ts'
+import { newOfferState, ordersOf, takeOverdue, type OfferState, type Outstanding } from './offer-state.ts'
+import { batches } from './order-queue.ts'
 import { TaskLimit } from './task-limit.ts'
 import type { AttemptRef, Generation, LeaseFault, OfferRef, OrderRef, Pool, Refusal, RequesterMessage, ResultRef, Slots, WorkerMessage } from './lease-model.ts'
 import type { LeaseRequester, LeaseRequesterInit, RequesterEffect, RequesterEvent, RequesterView } from './lease-requester-events.ts'
-
-interface Outstanding<O> {
-  order: O
-  task: boolean
-  /** When it was cancelled; -1 = it was not. */
-  cancelledAt: number
-  /** The job was already told. */
-  told: boolean
-}
-
-interface OfferState<O extends OrderRef, F> {
-  offer: F
-  pool: Pool | undefined
-  queue: OrderQueue<O>
-  outstanding: Map<number, Outstanding<O>>
-  withdrawn: boolean
-}
 
 export function createLeaseRequester<O extends OrderRef, R extends ResultRef, F extends OfferRef = OfferRef> (init: LeaseRequesterInit = {}): LeaseRequesterMachine<O, R, F> {
   return new LeaseRequesterMachine<O, R, F>(init)
@@ -86,19 +70,12 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
   }
 
   inspect (): RequesterView {
-    const outstanding: AttemptRef[] = []
-    let queued = 0
-    for (const offer of this.offers.values()) {
-      queued += offer.queue.length
-      for (const { order } of offer.outstanding.values()) outstanding.push({ offer: order.offer, block: order.block, attempt: order.attempt })
-    }
     return {
       generation: this.generation,
       state: this.state,
       slots: { ...this.slots },
       credits: { process: this.slots.process - this.used.process, inline: this.slots.inline - this.used.inline },
-      outstanding,
-      queued,
+      ...ordersOf(this.offers.values()),
       offers: [...this.offers.keys()],
       bytes: this.bytes
     }
@@ -128,9 +105,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       case 'grant': this.granted(message.slots); break
       case 'refuse': this.refused(message); break
       case 'accept-offer': this.offerAccepted(message.offer, message.pool); break
-      case 'refuse-offer':
-        if (this.offers.delete(message.offer)) this.effects.push({ ...message, type: 'offer-refused' })
-        break
+      case 'refuse-offer': this.offerRefused(message); break
       case 'results': this.results(message.sequence, message.results); break
       case 'slots': this.setSlots(message.slots); break
     }
@@ -153,6 +128,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       return
     }
     this.state = 'refused'
+    for (const state of this.offers.values()) this.failWaiting(state, 'the lease was refused')
     this.offers.clear()
     this.effects.push({ type: 'refused', reason: refusal.reason, message: refusal.message, retryAfterMs: refusal.retryAfterMs })
   }
@@ -170,7 +146,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       this.effects.push({ type: 'offer-refused', offer: offer.offer, reason: 'busy', message: `a lease carries at most ${OFFERS_MAX} jobs, each under its own number`, retryAfterMs: 0 })
       return
     }
-    this.offers.set(offer.offer, { offer, pool: undefined, queue: new OrderQueue<O>(), outstanding: new Map(), withdrawn: false })
+    this.offers.set(offer.offer, newOfferState<O, F>(offer))
     if (this.state === 'granted') this.send({ type: 'offer', offer })
   }
 
@@ -184,6 +160,25 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     state.pool = pool
     this.effects.push({ type: 'offer-accepted', offer: number, pool, slots: this.slots[pool] })
     this.fill()
+  }
+
+  private offerRefused ({ offer: number, reason, message, retryAfterMs }: { offer: number } & Refusal): void {
+    const state = this.offers.get(number)
+    if (state == null) return // withdrawn before the answer came
+    if (state.pool != null) {
+      // its orders are under way: taking it off the books here would lose them and their credits
+      this.effects.push({ type: 'violation', message: 'an offer was refused after it was accepted' })
+      return
+    }
+    this.offers.delete(number)
+    this.failWaiting(state, 'the offer was refused')
+    this.effects.push({ type: 'offer-refused', offer: number, reason, message, retryAfterMs })
+  }
+
+  /** Orders given before the worker's answer, which was no. */
+  private failWaiting (state: OfferState<O, F>, message: string): void {
+    const orders = state.queue.takeAll()
+    if (orders.length > 0) this.effects.push({ type: 'failed', offer: state.offer.offer, orders, reason: 'busy', message })
   }
 
   private withdraw (number: number, now: number): void {
@@ -263,18 +258,14 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     this.sequence = sequence
     // acknowledged before new orders leave, so that the worker never sees more unacknowledged results than there are slots
     this.send({ type: 'ack', sequence })
-    let offer = -1
-    let run: R[] = []
+    const told: Array<Extract<RequesterEffect<O, R, F>, { type: 'outcomes' }>> = []
     for (const result of results) {
       if (!this.settle(result, false)) continue
-      if (result.offer !== offer) {
-        if (run.length > 0) this.effects.push({ type: 'outcomes', offer, results: run })
-        offer = result.offer
-        run = []
-      }
-      run.push(result)
+      const last = told.at(-1)
+      if (last?.offer === result.offer) last.results.push(result)
+      else told.push({ type: 'outcomes', offer: result.offer, results: [result] })
     }
-    if (run.length > 0) this.effects.push({ type: 'outcomes', offer, results: run })
+    for (const effect of told) this.effects.push(effect)
     this.fill()
   }
 
@@ -310,6 +301,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     if (result.ok || !this.faults.has('credit-leak')) this.used[state.pool!]--
     if (entry.told) {
       this.forget(state)
+      if (result.ok) this.effects.push({ type: 'untold', result })
       return false
     }
     return true
@@ -363,13 +355,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
   private tick (now: number): void {
     if (this.cancelling === 0) return
     for (const [number, state] of this.offers) {
-      const overdue: O[] = []
-      for (const entry of state.outstanding.values()) {
-        if (entry.cancelledAt < 0 || entry.told || now - entry.cancelledAt < CANCEL_ANSWER_MS) continue
-        // the credit stays taken: the worker has not said that it is free
-        entry.told = true
-        overdue.push(entry.order)
-      }
+      const overdue = takeOverdue(state.outstanding.values(), now)
       if (overdue.length > 0) this.effects.push({ type: 'failed', offer: number, orders: overdue, reason: 'cancelled', message: `the worker did not confirm within ${CANCEL_ANSWER_MS} ms` })
     }
   }

@@ -52,6 +52,8 @@ export class LeaseServer {
   private readonly work = new Set<Promise<void>>()
   private readonly drained = Promise.withResolvers<void>()
   private readonly budget = new OfferBudget(performance.now())
+  /** Lease streams that have not ended, with or without a lease on them. */
+  private streams = 0
 
   constructor (context: LeaseServerContext) {
     this.context = context
@@ -71,6 +73,11 @@ export class LeaseServer {
   /** It asked for a lease before. */
   get known (): boolean {
     return this.machine.known
+  }
+
+  /** Some lease stream of it has not ended: perhaps its hello or its request is still to come. */
+  get inUse (): boolean {
+    return this.streams > 0
   }
 
   /** Orders at work in engines. */
@@ -95,15 +102,21 @@ export class LeaseServer {
       onBeat: () => {}, // any byte is a sign of life already
       load: () => this.load(),
       onClose: reason => {
-        if (generation == null) return
-        this.channels = this.channels.filter(entry => entry.channel !== channel)
+        this.streams--
+        // by channel: it may end while its request is still being answered, or before it was looked at
+        const ended = this.channels.find(entry => entry.channel === channel)
+        if (ended == null) return
+        this.channels = this.channels.filter(entry => entry !== ended)
         this.context.components.log.debug({ peer: this.context.peer.toString(), reason }, 'a lease ended')
-        this.step({ type: 'lost', generation })
+        this.step({ type: 'lost', generation: ended.generation })
       }
     })
+    this.streams++
     greeted.then(() => {
       const messages = early ?? []
       early = undefined
+      // a lease granted to a stream that ended during hello would never end: nothing tells of its end any more
+      if (channel.closed) return
       for (const message of messages) generation = this.onMessage(channel, generation, message)
     }).catch(error => { channel.abort((error as Error).message) })
   }

@@ -8,6 +8,7 @@
  * that may wait to be acknowledged: streams overtake one another, so an order may come before the acknowledgement that
  * was sent before it.
  */
+import { CLOCK_SKEW_MS } from '../trust/index.ts'
 import { BATCH_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, RETRY_AFTER_MS } from './constants.ts'
 import { attemptKey, compareGenerations } from './lease-model.ts'
 import { ResultWindow } from './result-window.ts'
@@ -20,6 +21,14 @@ export function createLeaseWorker<O extends OrderRef, R extends ResultRef, F ext
 
 interface Active { ref: AttemptRef, pool: Pool, task: boolean, aborted: boolean }
 interface OfferState<F> { offer: F, pool: Pool, active: Map<number, Active> }
+
+/**
+ * The deadline is by the requester's clock. An `expired` shuts this worker out of the whole job, while work for a requester whose
+ * deadline did pass costs little (it withdraws by itself), so the clocks may differ by what records are allowed, too.
+ */
+function expired ({ deadline }: OfferRef, now: number): boolean {
+  return deadline !== 0 && now > deadline + CLOCK_SKEW_MS
+}
 
 export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F extends OfferRef> implements LeaseWorker<O, R, F> {
   private readonly judge: (offer: F) => OfferVerdict
@@ -172,7 +181,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   private offerRefusal (offer: F, now: number): Refusal | undefined {
     if (this.draining) return { reason: 'draining', message: 'this node takes no new work', retryAfterMs: RETRY_AFTER_MS }
     if (this.offers.size >= OFFERS_MAX) return { reason: 'busy', message: `a lease carries at most ${OFFERS_MAX} jobs`, retryAfterMs: RETRY_AFTER_MS }
-    if (offer.deadline !== 0 && now > offer.deadline) return { reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 }
+    if (expired(offer, now)) return { reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 }
     return undefined
   }
 
@@ -224,7 +233,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
 
   private begin (state: OfferState<F>, orders: O[], now: number): void {
     if (orders.length === 0) return
-    if (state.offer.deadline === 0 || now <= state.offer.deadline) {
+    if (!expired(state.offer, now)) {
       this.effects.push({ type: 'start', generation: this.generation!, offer: state.offer, pool: state.pool, orders })
       return
     }
@@ -262,7 +271,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     if (state == null) return refuse({ reason: 'protocol', message: 'the offer is not on this lease', retryAfterMs: 0 })
     if (state.active.has(attemptKey(order.block, order.attempt))) return refuse({ reason: 'protocol', message: 'the attempt runs already', retryAfterMs: 0 })
     if (this.draining || this.full(state.pool)) return refuse(this.fullRefusal())
-    if (state.offer.deadline !== 0 && now > state.offer.deadline) return refuse({ reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 })
+    if (expired(state.offer, now)) return refuse({ reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 })
     this.running[state.pool]++
     state.active.set(attemptKey(order.block, order.attempt), { ref: { offer: order.offer, block: order.block, attempt: order.attempt }, pool: state.pool, task: true, aborted: false })
     this.effects.push({ type: 'start', generation: this.generation!, offer: state.offer, pool: state.pool, orders: [order] })

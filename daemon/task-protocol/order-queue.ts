@@ -46,6 +46,13 @@ export class OrderQueue<O extends OrderRef> {
     return undefined
   }
 
+  /** Empties the queue; what was in it, in order. */
+  takeAll (): O[] {
+    const orders = this.orders.slice(this.head)
+    this.clear()
+    return orders
+  }
+
   clear (): void {
     this.orders = []
     this.head = 0

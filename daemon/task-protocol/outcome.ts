@@ -6,8 +6,14 @@ import type { WireFailure, WireFailureReason } from './messages.ts'
 
 type Failure = Extract<AttemptOutcome, { ok: false }>
 
+/** Text of others ends up in logs, reports and on terminals: control characters become spaces. */
+export function printable (text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
+}
+
 export function failed (attempt: { block: number, attempt: number }, reason: FailureReason, message: string): Failure {
-  return { ok: false, block: attempt.block, attempt: attempt.attempt, reason, message }
+  return { ok: false, block: attempt.block, attempt: attempt.attempt, reason, message: printable(message) }
 }
 
 /** `needs-stream` never reaches a job: it can only be left over from an attempt that was cancelled meanwhile. */
@@ -17,7 +23,7 @@ function reasonOf (reason: WireFailureReason): FailureReason {
 
 export function failureOutcome (attempt: { block: number, attempt: number }, failure: WireFailure): Failure {
   const outcome: Failure = failed(attempt, reasonOf(failure.reason), failure.message)
-  if (failure.code !== '') outcome.code = failure.code
+  if (failure.code !== '') outcome.code = printable(failure.code)
   if (failure.retryAfterMs !== 0) outcome.retryAfterMs = failure.retryAfterMs
   if (failure.details != null) {
     const details = readMap(failure.details)

@@ -15,6 +15,8 @@ export interface WorkerLease {
   /** Takes orders at the end of this tick. */
   queue: (offer: number, orders: ClientOrder[]) => void
   cancel: (attempts: AttemptRef[]) => void
+  /** The job does not take this outcome. */
+  discard: (outcome: AttemptOutcome) => void
   /** The job is done with the lease; resolves when its last attempt is settled. */
   withdraw: (offer: number) => Promise<void>
 }
@@ -71,13 +73,18 @@ export class RemoteWorker implements Worker {
   async close (): Promise<void> {
     if (this.over) return
     this.over = true
+    const untold = this.outcomes
     this.outcomes = []
+    this.drop(untold)
     await this.lease.withdraw(this.offer.offer)
   }
 
   /** Outcomes for the job, gathered per tick. */
   tell (outcomes: AttemptOutcome[]): void {
-    if (this.over) return
+    if (this.over) {
+      this.drop(outcomes)
+      return
+    }
     if (this.outcomes.length > 0) {
       for (const outcome of outcomes) this.outcomes.push(outcome)
       return
@@ -86,8 +93,14 @@ export class RemoteWorker implements Worker {
     queueMicrotask(() => {
       const gathered = this.outcomes
       this.outcomes = []
-      if (!this.over && gathered.length > 0) this.events.outcomes(gathered)
+      // close() and tellLost() take what is gathered with them, so nothing is left for a worker that is over
+      if (gathered.length > 0) this.events.outcomes(gathered)
     })
+  }
+
+  /** Every outcome is either told to the job or dropped here. */
+  private drop (outcomes: AttemptOutcome[]): void {
+    for (const outcome of outcomes) this.lease.discard(outcome)
   }
 
   tellBeat (beat: Beat): void {

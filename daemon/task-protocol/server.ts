@@ -105,8 +105,8 @@ class ExecutingTaskServer implements TaskServer {
     const greeted = this.components.network.requireGreeted(connection)
     requester.serve(stream, greeted)
     greeted.catch(() => {
-      // its stream is reset by the requester's handler; a stranger is not remembered
-      if (!requester.known) this.requesters.delete(key)
+      // its stream is reset by the requester's handler. A stranger is not remembered, unless another connection of it is being served
+      if (!requester.known && !requester.inUse && this.requesters.get(key) === requester) this.requesters.delete(key)
     })
     this.forget()
   }
@@ -130,7 +130,7 @@ class ExecutingTaskServer implements TaskServer {
   private forget (): void {
     for (const [key, requester] of this.requesters) {
       if (this.requesters.size <= REQUESTERS_MAX) return
-      if (!requester.open && requester.active === 0) this.requesters.delete(key)
+      if (!requester.inUse && requester.active === 0) this.requesters.delete(key)
     }
   }
 }

@@ -26,6 +26,8 @@ export interface TaskAttempt {
   store: Pick<BlockStore, 'sink'>
   creditBytes?: number
   stallMs?: number
+  /** Milliseconds for the worker to accept or refuse. @default ATTACH_TIMEOUT_MS */
+  answerMs?: number
   /** Any byte arrived: a sign of life of the worker. */
   onBytes: () => void
   signal: AbortSignal
@@ -58,7 +60,8 @@ export async function runTask (task: TaskAttempt): Promise<AttemptOutcome> {
 async function converse (task: TaskAttempt, transfer: Transfer): Promise<AttemptOutcome> {
   const { order, signal } = task
   transfer.sendMessage(taskMessage.encode(orderMessage(task)))
-  const answer = await read(transfer, signal)
+  // the worker decides at once; one that says nothing but keeps beating would hold the block for as long as an attempt may take
+  const answer = await read(transfer, AbortSignal.any([signal, AbortSignal.timeout(task.answerMs ?? ATTACH_TIMEOUT_MS)]))
   if (answer.type === 'refuse') return failureOutcome(order, { reason: answer.reason, message: answer.message, code: '', retryAfterMs: answer.retryAfterMs })
   if (answer.type !== 'accept') throw unexpected(answer)
   const reply = await sendInput(task, transfer)

@@ -124,12 +124,11 @@ async function receiveInput ({ order }: TaskOrder, transfer: Transfer, path: str
       let at = 0
       while (at < chunk.length) at += (await file.write(chunk, at)).bytesWritten
     },
-    async writev (pieces) {
-      const { bytesWritten } = await file.writev(pieces)
-      let left = bytesWritten
-      for (const piece of pieces) {
-        if (left < piece.length) await sink.write(piece.subarray(left))
-        left = Math.max(0, left - piece.length)
+    async writev (chunks) {
+      let left = (await file.writev(chunks)).bytesWritten
+      for (const chunk of chunks) {
+        if (left < chunk.length) await sink.write(chunk.subarray(left))
+        left = Math.max(0, left - chunk.length)
       }
     }
   }

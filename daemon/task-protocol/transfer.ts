@@ -17,8 +17,9 @@ import { createHash } from 'node:crypto'
 import type { Connection, Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { bulkBudget, type BulkBudget } from './bulk-budget.ts'
-import { CHUNK_BYTES, CLOSE_MS, CREDIT_BYTES, STALL_MS } from './constants.ts'
-import { ProtocolError, TransferError, type TransferErrorCode } from './errors.ts'
+import { CHUNK_BYTES, CLOSE_MS, CREDIT_BYTES, STALL_MS, WRITE_CHUNKS_MAX } from './constants.ts'
+import { ProtocolError, TransferError } from './errors.ts'
+import { Inflow, type Flow } from './inflow.ts'
 import { creditFrame, DATA_FRAME, endFrame, header, MESSAGE_FRAME, TransferParser } from './transfer-parser.ts'
 
 /** Messages that may wait to be read: a task stream never has more than two under way. */
@@ -27,7 +28,7 @@ const MESSAGES_MAX = 8
 /** Takes bytes; `write` resolves when they may be reused and more may come. */
 export interface ByteSink {
   write: (chunk: Uint8Array) => Promise<void>
-  /** Takes several pieces at once, where that is cheaper. */
+  /** Takes several chunks at once, where that is cheaper. */
   writev?: (chunks: Uint8Array[]) => Promise<void>
 }
 
@@ -57,12 +58,6 @@ export interface ReceiveOptions {
   tap?: (chunk: Uint8Array) => void
 }
 
-export interface Flow {
-  /** sha2-256 as in the end marker. */
-  digest: Uint8Array
-  total: number
-}
-
 export class Transfer {
   private readonly stream: Stream
   private readonly budget: BulkBudget
@@ -70,11 +65,7 @@ export class Transfer {
   private readonly stallMs: number
 
   private readonly messages: Uint8Array[] = []
-  private pieces: Uint8Array[] = []
-  private waiting = 0
-  private received = 0
-  private granted = 0
-  private end: Flow | undefined
+  private readonly inflow = new Inflow()
   private credit = 0
   private failure: TransferError | undefined
   /** Nobody reads any more: what still comes is dropped. */
@@ -86,7 +77,6 @@ export class Transfer {
   /** Monotonic milliseconds at which a byte last moved in each direction. */
   private readAt = 0
   private writtenAt = 0
-  private maxWaiting = 0
   private maxQueued = 0
 
   /** Listens at once: nothing that arrives before the next `await` is missed. */
@@ -97,8 +87,8 @@ export class Transfer {
     this.stallMs = init.stallMs ?? STALL_MS
     const parser = new TransferParser({
       onMessage: bytes => { this.onMessage(bytes) },
-      onData: piece => { this.onData(piece) },
-      onEnd: (digest, total) => { this.onEnd(digest, total) },
+      onData: piece => { this.inflow.push(piece) },
+      onEnd: (digest, total) => { this.inflow.finish({ digest, total }) },
       onCredit: bytes => { this.onCredit(bytes) }
     })
     stream.addEventListener('message', event => {
@@ -123,9 +113,10 @@ export class Transfer {
     else if (stream.readableEnded || stream.status === 'closed') queueMicrotask(() => { this.fail(earlyEnd()) })
   }
 
-  /** Most bytes that ever waited, for the sink and for the line. */
-  get bufferedMax (): { received: number, sent: number } {
-    return { received: this.maxWaiting, sent: this.maxQueued }
+  /** Most bytes that ever waited, for the sink and for the line, and the most memory those for the sink ever took. */
+  get bufferedMax (): { received: number, memory: number, sent: number } {
+    const { bytes, memory } = this.inflow.max
+    return { received: bytes, memory, sent: this.maxQueued }
   }
 
   /** Why the stream is of no use any more; undefined while it is. */
@@ -191,32 +182,32 @@ export class Transfer {
     let unreturned = 0
     let total = 0
     for (;;) {
-      if (this.failure != null && this.end == null) throw this.failure
-      const pieces = this.takePieces()
-      if (pieces.length > 0) {
+      if (this.failure != null && this.inflow.end == null) throw this.failure
+      const chunks = this.inflow.lend(sink.writev == null ? 1 : WRITE_CHUNKS_MAX)
+      if (chunks.length > 0) {
         let size = 0
-        for (const piece of pieces) {
-          size += piece.length
-          hash?.update(piece)
-          options.tap?.(piece)
-        }
+        for (const chunk of chunks) size += chunk.length
         total += size
         if (total > options.limit) throw new TransferError('too-long', `more than the ${options.limit} bytes there may be`)
-        await into(sink, pieces, size)
-        this.waiting -= size
+        for (const chunk of chunks) {
+          hash?.update(chunk)
+          options.tap?.(chunk)
+        }
+        await into(sink, chunks)
         unreturned += size
+        this.inflow.giveBack()
         if (options.signal?.aborted === true) throw aborted(options.signal)
-        if (unreturned >= this.creditBytes / 4 && this.end == null && this.failure == null) {
+        if (unreturned >= this.creditBytes / 4 && this.inflow.end == null && this.failure == null) {
           this.grant(unreturned)
           unreturned = 0
         }
         continue
       }
-      if (this.end != null) break
-      await this.wait('wakeReader', options.signal, () => performance.now() - this.readAt > this.stallMs && this.granted > this.received)
+      if (this.inflow.end != null) break
+      await this.wait('wakeReader', options.signal, () => performance.now() - this.readAt > this.stallMs && this.inflow.open)
     }
-    const { digest } = this.end
-    if (this.end.total !== total) throw new TransferError('wrong-digest', `${total} bytes came, the end marker says ${this.end.total}`)
+    const { digest, total: announced } = this.inflow.end
+    if (announced !== total) throw new TransferError('wrong-digest', `${total} bytes came, the end marker says ${announced}`)
     if (hash != null && Buffer.compare(hash.digest(), digest) !== 0) throw new TransferError('wrong-digest', 'the bytes do not have the digest of the end marker')
     return { digest, total }
   }
@@ -238,8 +229,7 @@ export class Transfer {
     if (this.discarding) return
     this.discarding = true
     this.messages.length = 0
-    this.pieces = []
-    this.waiting = 0
+    this.inflow.clear()
     if (this.stream.status !== 'open') return
     // not at once: what we sent last may still be on its way
     const timer = setTimeout(() => { this.abort(new TransferError('stalled', `the other side did not close for ${this.stallMs} ms`)) }, this.stallMs)
@@ -271,20 +261,6 @@ export class Transfer {
     this.wakeMessage?.()
   }
 
-  private onData (piece: Uint8Array): void {
-    if (this.end != null) throw new ProtocolError('unexpected', 'data after the end marker')
-    this.received += piece.length
-    if (this.received > this.granted) throw new ProtocolError('too-large', `${this.received} bytes came, ${this.granted} were granted`)
-    this.pieces.push(piece)
-    this.waiting += piece.length
-    if (this.waiting > this.maxWaiting) this.maxWaiting = this.waiting
-  }
-
-  private onEnd (digest: Uint8Array, total: number): void {
-    if (this.end != null) throw new ProtocolError('unexpected', 'a second end marker')
-    this.end = { digest, total }
-  }
-
   private onCredit (bytes: number): void {
     this.credit += bytes
     if (this.credit > Number.MAX_SAFE_INTEGER) throw new ProtocolError('too-large', 'more credit than can be counted')
@@ -297,20 +273,8 @@ export class Transfer {
     if (this.stream.status !== 'reset' && this.stream.status !== 'aborted') this.fail(earlyEnd())
   }
 
-  /** Up to a chunk's worth of what waits, so that one slow write never holds more. */
-  private takePieces (): Uint8Array[] {
-    let size = 0
-    for (let i = 0; i < this.pieces.length; i++) {
-      size += this.pieces[i]!.length
-      if (size >= CHUNK_BYTES && i + 1 < this.pieces.length) return this.pieces.splice(0, i + 1)
-    }
-    const pieces = this.pieces
-    this.pieces = []
-    return pieces
-  }
-
   private grant (bytes: number): void {
-    this.granted += bytes
+    this.inflow.grant(bytes)
     this.readAt = performance.now()
     this.write(creditFrame(bytes))
   }
@@ -389,11 +353,10 @@ async function * localErrors (source: AsyncIterable<Uint8Array> | Iterable<Uint8
   }
 }
 
-async function into (sink: ByteSink, pieces: Uint8Array[], size: number): Promise<void> {
+async function into (sink: ByteSink, chunks: Uint8Array[]): Promise<void> {
   try {
-    if (pieces.length === 1) await sink.write(pieces[0]!)
-    else if (sink.writev != null) await sink.writev(pieces)
-    else await sink.write(Buffer.concat(pieces, size))
+    if (chunks.length === 1) await sink.write(chunks[0]!)
+    else await sink.writev!(chunks)
   } catch (error) {
     throw local('the sink failed', error)
   }
@@ -409,4 +372,4 @@ function aborted (signal: AbortSignal): TransferError {
   return new TransferError('aborted', 'given up here', { cause: signal.reason })
 }
 
-export type { TransferErrorCode }
+export type { Flow }

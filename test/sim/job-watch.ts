@@ -52,6 +52,9 @@ export class JobWatch {
     this.out.get(worker)?.delete(key(ref))
   }
 
+  /** The job was told that the worker lied to another one. */
+  distrusted (worker: string): void { this.banned.add(worker) }
+
   split (blocks: number): void { this.#blocks = blocks }
 
   compared (ref: AttemptRef): void {
@@ -88,6 +91,8 @@ export class JobWatch {
   /** An entry became durable. */
   entryDurable (ref: AttemptRef): void {
     const result = this.#results(ref)
+    // The entry of a result that was withdrawn meanwhile goes next.
+    if (this.#taken.get(ref.block) !== ref.attempt) return
     if (result != null && result.held !== 'inline' && !this.#disk.blocks.has(`${this.#job}/${key(ref)}`)) this.#broken(`the entry of ${key(ref)} is durable before its block`)
   }
 

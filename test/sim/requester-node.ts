@@ -41,6 +41,8 @@ export class RequesterNode {
   #offers = new Map<number, SimJob>()
   readonly jobs = new Map<string, SimJob>()
   readonly results = new Map<string, string>()
+  /** Workers that gave one of its jobs a wrong result; forgotten with the process, as in the daemon. */
+  #distrusted = new Map<string, string>()
   late = 0
 
   constructor (name: string, world: World, network: Network, workers: WorkerNode[], disk: Disk, faults: ReadonlySet<Fault>) {
@@ -71,6 +73,7 @@ export class RequesterNode {
     this.disk.crash()
     this.#leases = new Map()
     this.#offers = new Map()
+    this.#distrusted = new Map()
   }
 
   /** What the coordinator does at start: unfinished jobs are ended, what was left is removed. */
@@ -158,6 +161,11 @@ export class RequesterNode {
         this.#oblige(lease, lease.machine.inspect().outstanding.filter(ref => ref.offer === offer))
         this.#step(lease, { type: 'withdraw', offer })
       },
+      caught: (name, reason) => {
+        if (this.#distrusted.has(name)) return
+        this.#distrusted.set(name, reason)
+        for (const job of this.jobs.values()) if (job.plan.id !== id && job.end == null) job.push({ type: 'distrusted', worker: name, reason })
+      },
       ended: job => {
         this.results.set(id, job.end?.state === 'failed' ? `failed (${job.end.error?.code})` : job.end?.state ?? '')
         // Workers it was still asking to join are not needed any more.
@@ -180,7 +188,7 @@ export class RequesterNode {
 
   #attachLater (job: SimJob, worker: WorkerNode, delayMs: number): void {
     this.#world.after(delayMs, this.life, '', () => {
-      if (job.end != null || job.watch.banned.has(worker.name)) return
+      if (job.end != null || job.watch.banned.has(worker.name) || this.#distrusted.has(worker.name)) return
       const lease = this.#lease(worker)
       for (const entry of lease.offers.values()) if (entry.job === job) return
       const { state } = lease.machine.inspect()
@@ -268,6 +276,12 @@ export class RequesterNode {
         const entry = lease.offers.get(effect.offer)
         if (entry == null) break
         entry.accepted = true
+        if (this.#distrusted.has(worker.name)) {
+          // Caught by another job while this one was attaching it.
+          lease.offers.delete(effect.offer)
+          this.#step(lease, { type: 'withdraw', offer: effect.offer })
+          break
+        }
         entry.job.push({ type: 'joined', worker: worker.name, kind: 'remote', slots: effect.slots })
         break
       }
@@ -276,13 +290,10 @@ export class RequesterNode {
       case 'failed': for (const { block, attempt } of effect.orders) {
         this.#offers.get(effect.offer)?.push({ type: 'failed', worker: worker.name, block, attempt, reason: effect.reason, message: effect.message })
       } break
-      case 'late': {
-        const job = this.#offers.get(effect.result.offer)
-        if (!effect.result.ok || job == null) break
-        this.late++
-        job.outcome(worker.name, effect.result)
+      // Dropped, as the daemon does: its block was given to somebody else when the lease was lost.
+      case 'late':
+        if (effect.result.ok) this.late++
         break
-      }
       case 'slots': lease.offers.get(effect.offer)?.job.push({ type: 'slots', worker: worker.name, slots: effect.slots }); break
       case 'lost': {
         for (const offer of effect.offers) {

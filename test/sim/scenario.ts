@@ -134,6 +134,7 @@ class Scenario {
       cancelMs: random.chance(0.1) ? random.between(50, 6000) : undefined,
       deadlineMs: random.chance(0.07) ? random.between(500, 10_000) : undefined,
       brokenMs: random.chance(0.03) ? random.between(50, 5000) : undefined,
+      attemptMs: random.pick([8000, 8000, 1200, 700]),
       renameFails: random.chance(0.03)
     }
   }
@@ -217,7 +218,7 @@ class Scenario {
     const requester = random.pick(this.#requesters)
     const worker = random.pick(this.#workers)
     this.#world.note(`nothing gets from ${worker.name} to ${requester.name} for a while`)
-    const forMs = random.between(1000, 4500)
+    const forMs = random.between(400, 4500)
     for (const stream of this.#network.streams) {
       if (stream.requester.name === requester.name && stream.worker.name === worker.name) this.#network.stall(stream, 1, forMs * random.between(0.9, 1.1))
     }

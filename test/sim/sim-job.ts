@@ -6,7 +6,7 @@ import type { JobError } from '../../daemon/coordinator/index.ts'
 import type { Disk } from './disk.ts'
 import { JobWatch, type KnownResult } from './job-watch.ts'
 import type { Fault, SimResult } from './model.ts'
-import type { Life, World } from './world.ts'
+import { Violation, type Life, type World } from './world.ts'
 
 /** What a job is asked for. */
 export interface JobPlan {
@@ -18,18 +18,22 @@ export interface JobPlan {
   deadlineMs?: number
   /** The disk fails it then. */
   brokenMs?: number
+  /** After this an attempt is given to somebody else; where it is short, the first result often comes all the same, beside the second. */
+  attemptMs: number
   /** Its rename fails. */
   renameFails: boolean
 }
 
 /** Shortened, so that a run of a virtual minute sees every wait end. Milliseconds. */
-export const SIM_LIMITS: Partial<JobLimits> = { noneMs: 500, rejoinMs: 6000, searchMs: 4000, attemptMs: 8000, retryMs: 50, retryMsMax: 1000, blockFailures: 8, engineFailures: 5 }
+export const SIM_LIMITS: Partial<JobLimits> = { noneMs: 500, rejoinMs: 6000, searchMs: 4000, retryMs: 50, retryMsMax: 1000, blockFailures: 8, engineFailures: 5 }
 
 /** What the job asks of the node it runs on. */
 export interface JobHost {
   dispatch: (worker: string, orders: Array<AttemptRef & { size: number }>) => void
   cancel: (worker: string, attempts: AttemptRef[]) => void
   release: (worker: string) => void
+  /** A worker gave a wrong result; the other jobs of the node are told. */
+  caught: (worker: string, reason: string) => void
   ended: (job: SimJob) => void
 }
 
@@ -44,6 +48,8 @@ export class SimJob {
   readonly #results = new Map<string, KnownResult>()
   #split = 0
   #laneFree = 0
+  /** Runs of the merge, as the output lane has them. */
+  #epoch = 0
   #timer: Life = { over: false }
   #events: JobEventIn[] = []
   #stepping = false
@@ -60,7 +66,7 @@ export class SimJob {
       job: plan.id,
       verify: plan.verify,
       bound: 0,
-      limits: SIM_LIMITS,
+      limits: { ...SIM_LIMITS, attemptMs: plan.attemptMs },
       deadlineAt: plan.deadlineMs == null ? undefined : world.now + plan.deadlineMs,
       faults: faults as ReadonlySet<never>
     })
@@ -120,6 +126,7 @@ export class SimJob {
     else if (fact.type === 'split-ended') this.watch.split(this.plan.sizes.length)
     else if (fact.type === 'checked') this.watch.compared(fact)
     else if (fact.type === 'finished') this.watch.finished()
+    else if (fact.type === 'distrusted') this.watch.distrusted(fact.worker)
   }
 
   #act (effect: Effect): void {
@@ -136,12 +143,15 @@ export class SimJob {
       case 'inspect': for (const { block, attempt } of effect.results) this.#soon('', () => { this.#inspect(block, attempt) }); break
       case 'check': for (const { block, attempt } of effect.results) this.#later(this.#world.random.between(1, 60), '', () => { this.#check(block, attempt) }); break
       case 'journal': for (const { block, attempt } of effect.results) this.#journal(block, attempt); break
-      case 'discard': for (const { block, attempt } of effect.results) this.#disk.append(`${id}/${block}/${attempt}`, undefined, this.#life, () => {}); break
+      case 'discard': for (const { block, attempt } of effect.results) this.#discard(block, attempt); break
       case 'merge': this.#lane(() => { this.#merge(effect.epoch, effect.results) }); break
-      case 'reset-merge': this.#lane(() => {
-        this.#disk.output(id).partial = []
-        this.push({ type: 'merge-reset', epoch: effect.epoch })
-      }); break
+      case 'reset-merge':
+        this.#epoch = effect.epoch
+        this.#lane(() => {
+          this.#disk.output(id).partial = []
+          this.push({ type: 'merge-reset', epoch: effect.epoch })
+        })
+        break
       case 'finish': this.#lane(() => { this.push({ type: 'finished' }) }); break
       case 'rename': this.#lane(() => { this.#disk.append(`job/${id}`, { phase: 'renaming' }, this.#life, () => { this.#rename() }) }); break
       case 'abort': this.#lane(() => {
@@ -150,7 +160,10 @@ export class SimJob {
       }); break
       case 'timer': this.#setTimer(effect.at); break
       case 'end': this.#end(effect.state, effect.error); break
-      case 'ban': this.#world.note(`${id} bans ${effect.worker}: ${effect.reason}`); break
+      case 'ban':
+        this.#world.note(`${id} bans ${effect.worker}: ${effect.reason}`)
+        this.#host.caught(effect.worker, effect.reason)
+        break
       case 'news': break
     }
   }
@@ -183,12 +196,23 @@ export class SimJob {
   }
 
   #merge (epoch: number, refs: AttemptRef[]): void {
+    // What is merged in a run that was called off is thrown away, and some of its blocks are gone.
+    if (epoch !== this.#epoch || this.#machine.state === 'failed' || this.#machine.state === 'cancelled') return
     const { partial } = this.#disk.output(this.plan.id)
     for (const { block, attempt } of refs) {
       const result = this.#results.get(`${block}/${attempt}`)
-      if (result != null) partial?.push({ block, attempt, value: result.value, worker: result.worker })
+      const kept = result?.held === 'inline' ? this.#disk.journal : this.#disk.blocks
+      if (result == null || !kept.has(`${this.plan.id}/${block}/${attempt}`)) throw new Violation(`job ${this.plan.id} merges block ${block}, attempt ${attempt}, which is gone`)
+      partial?.push({ block, attempt, value: result.value, worker: result.worker })
     }
     this.push({ type: 'merged', epoch, upTo: (refs.at(-1) as AttemptRef).block + 1 })
+  }
+
+  /** Block and entry go, each in its own time; what is on its way to the disk goes when it is there. */
+  #discard (block: number, attempt: number): void {
+    const key = `${this.plan.id}/${block}/${attempt}`
+    this.#soon('', () => { this.#disk.blocks.delete(key) })
+    this.#disk.append(key, undefined, this.#life, () => {})
   }
 
   #rename (): void {

@@ -20,6 +20,8 @@ const OWN_ERROR = 'weft-value:'
 
 /** An SQL identifier. The only place that quotes one. */
 export function identifier (name: string): string {
+  // A NUL would end the statement there.
+  if (name.includes('\0')) throw new ConversionError('unsupported', `the column name ${JSON.stringify(name)} holds a NUL character, which the engine cannot take`, { column: name })
   return `"${name.replaceAll('"', '""')}"`
 }
 

@@ -10,12 +10,13 @@
  *   drops; VARCHAR takes strings; BOOLEAN takes `true` and `false`; JSON takes anything. DECIMAL takes numbers, and DATE, TIME, TIMESTAMP and
  *   TIMESTAMPTZ take strings, by the rules of `lexical.ts`; they are never inferred.
  * - A number with a fraction or exponent inside a JSON column must be what the shortest form of its double says: the engine rounds others.
+ * - A number with a fraction in a DECIMAL column may have 15 digits at the column's scale, for the engine reads it as a double, too.
  */
 import { RECORD_BYTES_MAX } from './constants.ts'
 import { ConversionError } from '../errors.ts'
 import { keepsInteger } from './json-infer.ts'
 import { canonicalNumber, JsonScanner, JsonSyntaxError } from './json-text.ts'
-import { lexicalRule, shown } from './lexical.ts'
+import { decimalDigits, decimalOf, lexicalRule, shown } from './lexical.ts'
 import type { Column } from './schema.ts'
 
 const LF = 10
@@ -42,7 +43,7 @@ const ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
 
 /** Digits that fit 64 bits whatever they are. */
 const SAFE_DIGITS = 18
-/** Digits of an integer every double holds exactly. */
+/** Digits of a whole number every double holds exactly, also after it was a fraction that was scaled: 10^15 is far enough below 2^53. */
 const EXACT_DIGITS = 15
 
 const NUMBERS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
@@ -223,7 +224,9 @@ export class NdjsonScanner {
       if (value.isWellFormed() === false) throw this.#bad(`column '${key}' holds half of a surrogate pair, which is no text`)
     } else if (code === 45 || (code >= 48 && code <= 57)) {
       const value = json.number()
-      good = type === 'JSON' ? isKept(value) : type === 'DOUBLE' ? isKeptDouble(value) : (type === 'BIGINT' || type.startsWith('DECIMAL')) && this.#rules[column]!(value)
+      const decimal = decimalOf(type)
+      good = type === 'JSON' ? isKept(value) : type === 'DOUBLE' ? isKeptDouble(value) : (type === 'BIGINT' || decimal != null) && this.#rules[column]!(value)
+      if (good && decimal != null && !isKeptDecimal(value, decimal.scale)) throw this.#rounded(key, value, `has more than ${EXACT_DIGITS} digits at the scale of ${type}; a JSON number with a fraction is not kept exactly beyond that`)
     } else {
       const value = json.canonical()
       good = type === 'JSON' ? keepsNumbers(json.text.slice(start, json.position)) : type === 'BOOLEAN' && (value === 'true' || value === 'false')
@@ -234,10 +237,14 @@ export class NdjsonScanner {
   #wrong (key: string, value: string, type: string | undefined, hint?: string): ConversionError {
     const where = `'${this.#path}' line ${this.line}`
     if (type === 'JSON') {
-      return new ConversionError('unsupported', `${where}, column '${key}': ${shown(value)} has a number with more digits than can be kept`, { path: this.#path, line: this.line, column: key })
+      return this.#rounded(key, value, 'has a number with more digits than can be kept')
     }
     const message = hint ?? `column '${key}': ${shown(value)} is not an exact ${type}; use --set "type:${key}=JSON", or --set types=text for all columns`
     return new ConversionError('contradiction', `${where}, ${message}`, { path: this.#path, line: this.line, column: key, value, type: type ?? 'none' })
+  }
+
+  #rounded (key: string, value: string, what: string): ConversionError {
+    return new ConversionError('unsupported', `'${this.#path}' line ${this.line}, column '${key}': ${shown(value)} ${what}`, { path: this.#path, line: this.line, column: key })
   }
 
   #bad (what: string): ConversionError {
@@ -252,6 +259,15 @@ function matches (bytes: Uint8Array, at: number, key: Uint8Array): boolean {
 
 function isKeptDouble (lexeme: string): boolean {
   return /^-?\d+$/.test(lexeme) ? keepsInteger(lexeme) : Number.isFinite(Number(lexeme))
+}
+
+/**
+ * Whether the engine makes the exact decimal of a number: it reads whole numbers as such, a fraction as a double that it
+ * multiplies by 10^scale and rounds.
+ */
+function isKeptDecimal (lexeme: string, scale: number): boolean {
+  const digits = decimalDigits(lexeme)
+  return digits != null && (digits.fraction === 0 || digits.whole + scale <= EXACT_DIGITS)
 }
 
 /** Whether the engine writes a number of a JSON column with the same value again: integers stay as they are, others become doubles. */

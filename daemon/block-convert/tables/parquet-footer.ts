@@ -93,9 +93,16 @@ export function readFooter (file: RandomAccess): Footer {
   if (length > file.size - TAIL_BYTES - MAGIC.length) throw bad(file, `its footer of ${length} bytes does not fit into ${file.size} bytes`)
   if (length > FOOTER_BYTES_MAX) throw new ConversionError('unsupported', `${file.name()} has a footer of ${length} bytes; at most ${FOOTER_BYTES_MAX} are read`)
   const dataEnd = file.size - TAIL_BYTES - length
-  const { struct, end } = parseThrift(file.read(dataEnd, length))
-  if (end !== length) throw bad(file, `its footer ends after ${end} of ${length} bytes`)
-  return new FooterReader(file, struct, length, dataEnd).read()
+  const bytes = file.read(dataEnd, length)
+  try {
+    const { struct, end } = parseThrift(bytes)
+    if (end !== length) throw bad(file, `its footer ends after ${end} of ${length} bytes`)
+    return new FooterReader(file, struct, length, dataEnd).read()
+  } catch (error) {
+    // What reads single fields does not know the file's name.
+    if (error instanceof ConversionError && error.code === 'bad-input' && !error.message.startsWith(file.name())) throw bad(file, error.message)
+    throw error
+  }
 }
 
 class FooterReader {

@@ -9,6 +9,8 @@ import type { MediaType } from '../index.ts'
 const TEXT_EXTENSIONS = new Set(['csv', 'tsv', 'tab', 'txt'])
 const LINES_EXTENSIONS = new Set(['ndjson', 'jsonl'])
 const JSON_EXTENSIONS = new Set(['ndjson', 'jsonl', 'json'])
+/** Extensions that nothing but a text table has. */
+const NAMED_EXTENSIONS = new Set(['csv', 'tsv', ...LINES_EXTENSIONS])
 const PARQUET_EXTENSIONS = new Set(['parquet', 'pq'])
 
 /** Bytes of the longest UTF-8 character less one: as many may be cut off at the end of the head. */
@@ -22,17 +24,31 @@ export function sniffTable (head: Uint8Array, extension: string): MediaType | un
   if (head.length >= 4 && Buffer.from(head.subarray(0, 4)).toString('latin1') === 'PAR1') return PARQUET
   // Not Parquet, though it is called so: its footer's reader says what is wrong.
   if (PARQUET_EXTENSIONS.has(extension)) return PARQUET
-  if (!isText(head)) return undefined
+  if (!isText(head)) {
+    // A table by its name in another encoding is common; its user needs to know what to do about it.
+    if (NAMED_EXTENSIONS.has(extension)) throw new ConversionError('bad-input', `it is named .${extension}, but is ${encodingOf(head)}; convert its encoding first (for instance with iconv)`)
+    return undefined
+  }
   const text = Buffer.from(head).toString('utf8').replace(/^\ufeff/, '')
   const start = text.trimStart()
   if (start.startsWith('{') && isObjectLine(start, head.length === SNIFF_BYTES)) return NDJSON
   if (JSON_EXTENSIONS.has(extension) && (start.startsWith('[') || start.startsWith('{'))) {
     const what = start.startsWith('[') ? 'a JSON array' : 'a JSON document over several lines'
+    // A wrong first line of what is named NDJSON is better told by its reader, which says what is wrong where.
+    if (LINES_EXTENSIONS.has(extension) && start.startsWith('{') && !isCutOpen(start)) return NDJSON
     throw new ConversionError('unsupported', `it is ${what}; NDJSON is needed, one object per line (for instance by jq -c)`)
   }
   if (TEXT_EXTENSIONS.has(extension)) return CSV
   if (LINES_EXTENSIONS.has(extension)) return NDJSON
   return extension === '' && looksLikeCsv(text, head.length === SNIFF_BYTES) ? CSV : undefined
+}
+
+/** Whether the first line ends where a pretty printed document would go on. */
+const isCutOpen = (text: string): boolean => /[{[,:]\s*$/.test(text.split('\n', 1)[0]!)
+
+function encodingOf (head: Uint8Array): string {
+  if ((head[0] === 0xff && head[1] === 0xfe) || (head[0] === 0xfe && head[1] === 0xff)) return 'UTF-16'
+  return head.includes(0) ? 'binary (it holds NUL bytes)' : 'not UTF-8 text'
 }
 
 function isText (head: Uint8Array): boolean {

@@ -13,7 +13,7 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { pEvent } from 'p-event'
-import { HELLO_BYTES_MAX, STREAM_WINDOW_INITIAL_BYTES } from '../../../daemon/network/constants.ts'
+import { HELLO_BYTES_MAX, PEER_CONNECTIONS_MAX, STREAM_WINDOW_INITIAL_BYTES } from '../../../daemon/network/constants.ts'
 import { decodeVerdict, encodeHello, encodeVerdict, VERDICT, type Hello } from '../../../daemon/network/messages.ts'
 import { encodeCanonical, DAG_CBOR_PAYLOAD, didOf, loadOrCreateIdentity, seal } from '../../../daemon/trust/index.ts'
 import { eventually, NETWORK, startNode, type TestNode } from '../registry/node.ts'
@@ -252,6 +252,25 @@ describe('integration: hello', () => {
     await a.network.libp2p.peerStore.merge(other.host.peerId, { multiaddrs: other.host.getMultiaddrs() })
     await assert.rejects(a.network.greet(other.host.peerId, { signal: AbortSignal.timeout(5000) }), { name: 'HelloError', code: 'unsupported' })
     await eventually('disconnected', a.network.libp2p, ['peer:disconnect'], () => a.network.libp2p.getConnections().length === 0)
+  })
+
+  it('closes connections of one peer beyond their number, so that others still get in', async () => {
+    await using a = await startNode()
+    await using other = await stranger()
+    const connections: Connection[] = []
+    for (let i = 0; i < PEER_CONNECTIONS_MAX; i++) {
+      const connection = await other.host.dial(multiaddr(a.address), { force: true })
+      assert.equal((await sayHello(connection, await helloOf(other.key))).code, VERDICT.ok)
+      connections.push(connection)
+    }
+    const excess = await other.host.dial(multiaddr(a.address), { force: true })
+    await closedWithin(excess, 3000)
+    assert.ok(connections.every(({ status }) => status === 'open'))
+    // one that goes makes room
+    await connections.pop()?.close()
+    await eventually('it is gone', a.network.libp2p, ['connection:close'], () => a.network.libp2p.getConnections(other.host.peerId).length < PEER_CONNECTIONS_MAX)
+    const next = await other.host.dial(multiaddr(a.address), { force: true })
+    assert.equal((await sayHello(next, await helloOf(other.key))).code, VERDICT.ok)
   })
 
   it('accepts Noise, and no key but Ed25519', async () => {

@@ -261,6 +261,25 @@ for (const transport of ['memory', 'tcp'] as const) {
       })
     }
 
+    it('keeps nothing of what still comes once it is given up, and resets a stream the other side does not close', async () => {
+      const { raw, transfer } = await byHand()
+      const credited = new Promise(resolve => raw.addEventListener('message', resolve, { once: true }))
+      const receiving = failsWith('too-long', transfer.receive(new Collector(), { limit: 10 }))
+      await credited
+      raw.send(header(DATA_FRAME, 100))
+      raw.send(Buffer.alloc(100))
+      await receiving
+      const reset = new Promise(resolve => raw.addEventListener('close', resolve, { once: true }))
+      const finishing = transfer.finish()
+      // more messages than may wait, and more data than was granted: a fault while somebody listens
+      for (let i = 0; i < 20; i++) raw.send(Buffer.concat([header(MESSAGE_FRAME, 1), Buffer.alloc(1)]))
+      for (let sent = 0; sent <= CREDIT_BYTES; sent += MIB) raw.send(Buffer.concat([header(DATA_FRAME, MIB), Buffer.alloc(MIB)]))
+      await finishing
+      await reset
+      assert.equal(transfer.error?.code, 'stalled')
+      await failsWith('stalled', transfer.readMessage())
+    })
+
     it('local: the sink fails, the source fails; a message can still say so', async () => {
       const sending = near.send(pieces(randomBytes(3 * MIB), MIB))
       const sent = sending.then(() => undefined, () => undefined)

@@ -123,6 +123,8 @@ describe('source: what a file is', () => {
     assert.equal(await typeOf('a.csv', 'PAR1....PAR1'), 'application/vnd.apache.parquet')
     assert.equal(await typeOf('a.pq', 'nonsense'), 'application/vnd.apache.parquet')
     assert.equal(await typeOf('a.csv', '{not json,b\n'), 'text/csv')
+    // Its reader says what is wrong in which line.
+    for (const line of ['{"a":NaN}', '{"a":1}{"a":2}', '{"a":007}', '{"a":"x\ty"}']) assert.equal(await typeOf('a.ndjson', `${line}\n{"a":1}\n`), 'application/x-ndjson', line)
     assert.equal(await typeOf('a.CSV', Buffer.concat([Buffer.alloc(65_535, 'a,b\n'), Buffer.from('é\n')])), 'text/csv')
   })
 
@@ -136,7 +138,10 @@ describe('source: what a file is', () => {
     await assert.rejects(typeOf('a.json', '[{"a":1}]'), refused('unsupported', /a\.json': it is a JSON array; NDJSON is needed/))
     await assert.rejects(typeOf('a.json', '{\n"a":1}'), refused('unsupported', /over several lines/))
     await assert.rejects(typeOf('a.xyz', Buffer.from([0, 1, 2, 255])), refused('unknown-type', /cannot tell what '.*a\.xyz' is; name its type with --from/))
-    await assert.rejects(typeOf('a.csv', Buffer.from([0, 1, 2, 255])), refused('unknown-type', /cannot tell/))
+    await assert.rejects(typeOf('a.csv', Buffer.from([0, 1, 2, 255])), refused('bad-input', /a\.csv': it is named \.csv, but is binary/))
+    await assert.rejects(typeOf('a.tsv', Buffer.from('a\tb\n1\tcaf\xe9 au lait\n', 'latin1')), refused('bad-input', /is not UTF-8 text; convert its encoding first/))
+    await assert.rejects(typeOf('a.ndjson', Buffer.from('\ufeff{"a":1}\n', 'utf16le')), refused('bad-input', /is UTF-16/))
+    await assert.rejects(typeOf('a.ndjson', '{\n  "a": 1\n}\n'), refused('unsupported', /over several lines/))
     await assert.rejects(describeInput(join(folder, 'none.csv')), refused('input-unreadable', /there is no such file; check the path/))
     await mkdir(join(folder, 'dir'))
     await assert.rejects(describeInput(join(folder, 'dir')), refused('input-unreadable', /it is a folder/))

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -11,6 +13,7 @@ import { planConversions } from '../../../cli/lib/inputs.ts'
 import { createProgress, describe as inWords, news } from '../../../cli/lib/progress.ts'
 import { gone, isRunning, signalGroup, startTimeOf } from '../../../cli/lib/process.ts'
 import { Rate } from '../../../cli/lib/rate.ts'
+import { readStandardInput } from '../../../cli/lib/standard-input.ts'
 import { summary } from '../../../cli/lib/summary.ts'
 import { formatBytes, formatSeconds, parseBytes, parseSeconds, parseWhole } from '../../../cli/lib/units.ts'
 import { configOf, readProfile } from '../../../cli/testnet/profile.ts'
@@ -119,6 +122,58 @@ describe('cli library', () => {
       await assert.rejects(plan(['-']), usageError(/-o/))
       await assert.rejects(plan(['-'], 'out/'), usageError(/-o/))
       await assert.rejects(plan(['-', 'a.csv'], 'x'), usageError(/mixed/))
+    })
+  })
+
+  describe('standard input and output', () => {
+    const collect = async (source: AsyncIterable<Uint8Array>): Promise<string> => Buffer.concat(await Array.fromAsync(source)).toString()
+
+    it('gives what comes, however slowly', async () => {
+      const pipe = new PassThrough()
+      pipe.write('a,b\n')
+      const read = readStandardInput(collect, { open: () => pipe })
+      setImmediate(() => { pipe.end('1,2\n') })
+      assert.equal(await read, 'a,b\n1,2\n')
+    })
+    it('tells its own errors from those of whoever takes it', async () => {
+      const pipe = new PassThrough()
+      const read = readStandardInput(async source => await collect(source).catch(() => { throw new Error('the daemon is gone') }), { open: () => pipe })
+      pipe.destroy(new Error('EIO'))
+      await assert.rejects(read, (error: Failure) => error.code === 'input-unreadable' && /cannot read standard input: EIO/.test(error.message))
+      await assert.rejects(readStandardInput(async () => { throw new Error('the daemon is gone') }, { open: () => new PassThrough() }), /the daemon is gone/)
+    })
+    it('stops waiting for a writer that says nothing', async () => {
+      const pipe = new PassThrough()
+      const controller = new AbortController()
+      const read = readStandardInput(collect, { open: () => pipe, signal: controller.signal })
+      controller.abort()
+      await assert.rejects(read, (error: Error) => !(error instanceof Failure))
+      assert.equal(pipe.destroyed, true)
+    })
+
+    const piping = `
+      const { endOfOutput, pipeOut } = await import(${JSON.stringify(new URL('../../../cli/lib/terminal.ts', import.meta.url).href)})
+      process.stdout.on('error', endOfOutput)
+      const endless = async function * () { for (;;) yield Buffer.alloc(65536) }
+      try { await pipeOut(endless()) } catch (error) { console.error(error.code, error.message) } finally { console.error('cleaned up') }`
+    const run = async (out: 'pipe' | number): Promise<{ code: number | null, stderr: string }> => {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', piping], { stdio: ['ignore', out, 'pipe'] })
+      let stderr = ''
+      child.stderr!.on('data', (chunk: Buffer) => { stderr += chunk.toString() })
+      child.stdout?.once('data', () => { child.stdout?.destroy() })
+      const [code] = await once(child, 'close') as [number | null]
+      return { code, stderr }
+    }
+    it('a reader that has enough is no failure, and leaves time to clean up', async () => {
+      assert.deepEqual(await run('pipe'), { code: 0, stderr: 'cleaned up\n' })
+    })
+    it('a full disk is told in one line', async () => {
+      const full = await open('/dev/full', 'w')
+      try {
+        assert.deepEqual(await run(full.fd), { code: 0, stderr: 'output-unwritable cannot write to standard output: no space left\ncleaned up\n' })
+      } finally {
+        await full.close()
+      }
     })
   })
 

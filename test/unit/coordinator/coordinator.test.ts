@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { hash, randomBytes } from 'node:crypto'
-import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { once } from 'node:events'
-import { JobRefusedError, type JobErrorCode, type JobReport, type JobRequest, type WorkerSource } from '../../../daemon/coordinator/index.ts'
-import type { Toolbox } from '../../../daemon/block-convert/index.ts'
+import { JOBS_MAX } from '../../../daemon/coordinator/constants.ts'
+import { rawCid } from '../../../daemon/coordinator/spec.ts'
+import { offerDigest } from '../../../daemon/task-protocol/receipts.ts'
+import { JobRefusedError, type Job, type JobErrorCode, type JobReport, type JobRequest, type WorkerSource } from '../../../daemon/coordinator/index.ts'
+import { ConversionError, type Toolbox } from '../../../daemon/block-convert/index.ts'
 import type { Offer, Worker, WorkerEvents } from '../../../daemon/task-protocol/index.ts'
-import { bench, inProcessToolbox, result, ScriptedWorker, type Bench, type Work } from './fakes.ts'
+import { bench, bytesOf, inProcessToolbox, result, ScriptedWorker, type Bench, type Work } from './fakes.ts'
 
 type MakeLocal = (offer: Offer, events: WorkerEvents) => Worker
 
@@ -132,6 +135,177 @@ describe('coordinator/coordinator', () => {
     assert.ok(on.events.some(event => event.type === 'worker' && event.change === 'distrusted' && event.peer === 'liar'))
   })
 
+  it('begins the output again when a block is found wrong while it is merged', async () => {
+    // The first block is compared, the others are not drawn.
+    const random = Math.random
+    Math.random = () => 0.9
+    try {
+      const inner = inProcessToolbox()
+      const [merging, found] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const toolbox: Toolbox = {
+        ...inner,
+        inspect: async (part, recipe, conversion) => {
+          if (Buffer.from(await bytesOf(part)).subarray(0, 4).toString() === 'BAD!') throw new ConversionError('bad-input', 'cannot be read')
+          return await inner.inspect(part, recipe, conversion)
+        },
+        output: async (path, conversion, options) => {
+          const writer = await inner.output(path, conversion, options)
+          let held = false
+          return {
+            ...writer,
+            async add (parts) {
+              for (const part of parts) {
+                if (!('path' in part) || held) continue
+                const bytes = await readFile(part.path)
+                if (bytes[5] === wrong[5]) {
+                  // The writer is about to read this block when it is withdrawn.
+                  held = true
+                  merging.resolve()
+                  await found.promise
+                  while (await stat(part.path).then(() => true, () => false)) await new Promise(setImmediate)
+                }
+              }
+              await writer.add(parts)
+            }
+          }
+        }
+      }
+      const data = randomBytes(300_000)
+      const wrong = Buffer.from(data.subarray(100_000, 200_000))
+      wrong[5] = (wrong[5] as number) ^ 1
+      const liar: Work = async ({ block }, input) => {
+        if (block === 0) return result(input)
+        if (block === 1) return result(wrong)
+        await merging.promise
+        return result(Buffer.concat([Buffer.from('BAD!'), input.subarray(4)]))
+      }
+      const on = await start(() => ({
+        async workers (offer, _edge, _request, sink) {
+          sink.found(new ScriptedWorker('liar', 3, offer, sink.events('liar'), liar))
+          sink.settled(2)
+          await found.promise
+          sink.found(new ScriptedWorker('honest', 2, offer, sink.events('honest'), copy))
+        }
+      }), toolbox)
+      on.coordinator.events.addEventListener('job', ({ detail }) => {
+        if (detail.type === 'block' && detail.change === 'rejected' && detail.block === 1) found.resolve()
+      })
+      const report = await run(on, { inputs: [await on.file('in.bin', data)], place: 'remote' })
+      assert.equal(report.state, 'done', report.error?.message)
+      assert.deepEqual(await readFile(on.path('out.copy')), data)
+      assert.equal(report.blocks.rejected, 2)
+      assert.deepEqual(report.workers.map(({ peer, blocks }) => [peer, blocks]), [['liar', 1], ['honest', 2]])
+    } finally {
+      Math.random = random
+    }
+  })
+
+  it('tells its other jobs of a liar, and leaves it out of later ones', async () => {
+    const random = Math.random
+    Math.random = () => 0.9
+    try {
+      const [stored, caught] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      let jobs = 0
+      const on = await start(() => ({
+        async workers (offer, _edge, _request, sink) {
+          const job = jobs++
+          const why = sink.leftOut?.('liar')
+          if (why != null) sink.refused('liar', 'policy', why)
+          else {
+            sink.found(new ScriptedWorker('liar', 1, offer, sink.events('liar'), async ({ block }, input) => {
+              const spoilt = Uint8Array.from(input, byte => byte ^ 1)
+              // The first job takes a right result and a wrong one of it; the second catches it at once.
+              if (job === 1) return result(spoilt)
+              if (block > 1) await caught.promise
+              return result(block === 1 ? spoilt : input)
+            }))
+          }
+          if (job === 0) await caught.promise
+          sink.found(new ScriptedWorker('honest', 1, offer, sink.events('honest'), copy))
+          sink.settled(2)
+        }
+      }))
+      on.coordinator.events.addEventListener('job', ({ detail }) => {
+        if (detail.type === 'progress' && detail.blocksDone === 2) stored.resolve()
+        if (detail.type === 'worker' && detail.change === 'distrusted') caught.resolve()
+      })
+      const data = randomBytes(400_000)
+      const inputs = [await on.file('in.bin', data)]
+      const first = await on.coordinator.submit({ inputs, to: 'copy', output: on.path('first.copy'), blockBytes: 100_000, place: 'remote' })
+      await stored.promise
+      const second = await run(on, { inputs, place: 'remote', output: on.path('second.copy') })
+      const [one, third] = [await first.done, await run(on, { inputs, place: 'remote', output: on.path('third.copy') })]
+      for (const report of [one, second, third]) {
+        assert.equal(report.state, 'done', report.error?.message)
+        assert.deepEqual(await readFile(report.outputs[0]!.path), data)
+      }
+      assert.equal(one.blocks.rejected, 1, 'its accepted block was compared after all')
+      assert.deepEqual(third.workers.map(({ peer }) => peer), ['honest'])
+      assert.ok(on.events.some(event => event.type === 'worker' && event.job === third.job && event.change === 'refused' && event.reason?.includes(`gave a wrong result`) === true && event.reason.includes(second.job)))
+    } finally {
+      Math.random = random
+    }
+  })
+
+  it('offers what the wire can say, however large the blocks and odd the deadline', async () => {
+    const offers: Offer[] = []
+    const on = await start(() => ({
+      async workers (offer, _edge, _request, sink) {
+        offers.push(offer)
+        sink.found(new ScriptedWorker('a', 1, offer, sink.events('a'), copy))
+        sink.settled(1)
+      }
+    }))
+    await run(on, { inputs: [await on.file('in.bin', 'x')], place: 'remote', blockBytes: 2 ** 31, deadlineSeconds: 1000.00051 })
+    const [made] = offers
+    assert.ok(made != null)
+    offerDigest({ ...made, offer: 1, parameters: new Uint8Array(1) })
+    assert.ok(Number.isSafeInteger(made.deadline))
+  })
+
+  it('a fault of the job machine ends the job, not the daemon', async () => {
+    const random = Math.random
+    const on = await start(scripted({ a: copy }))
+    Math.random = () => { throw new Error('the dice are gone') }
+    try {
+      const report = await run(on, { inputs: [await on.file('in.bin', randomBytes(300_000))], place: 'remote' })
+      assert.deepEqual([report.state, report.error?.message], ['failed', 'the job machine failed: the dice are gone'])
+      assert.deepEqual(await leftOvers('in.bin'), [])
+    } finally {
+      Math.random = random
+    }
+  })
+
+  describe('digests of inputs', () => {
+    it('are in the report whatever the size', async () => {
+      const on = await start()
+      const input = await on.file('in.bin', '')
+      await truncate(input, 65 * 1024 * 1024)
+      const report = await run(on, { inputs: [input], to: 'noop', output: on.path('out.noop'), blockBytes: 16 * 1024 * 1024 })
+      assert.equal(report.state, 'done', report.error?.message)
+      assert.equal(report.inputs[0]?.cid, rawCid(hash('sha256', Buffer.alloc(65 * 1024 * 1024), 'buffer')))
+    })
+
+    it('are waited for by the report, but neither by the conversion nor by a stop', async () => {
+      const hashing = Promise.withResolvers<{ digest: Uint8Array, size: number }>()
+      const toolbox = { ...inProcessToolbox(), hash: (path: string) => path.endsWith('in.bin') ? hashing.promise : inProcessToolbox().hash(path) }
+      const on = await start(undefined, toolbox)
+      const inputs = [await on.file('in.bin', 'abc')]
+      const written = async (name: string): Promise<Job> => {
+        const job = await on.coordinator.submit({ inputs, to: 'noop', output: on.path(name) })
+        while (!(await readdir(root)).includes(name)) await new Promise(setImmediate)
+        return job
+      }
+      const job = await written('out.noop')
+      assert.notEqual(job.report().state, 'done')
+      await job.cancel()
+      assert.deepEqual([job.report().state, job.report().inputs[0]?.cid], ['done', undefined])
+      const other = await written('other.noop')
+      hashing.resolve({ digest: hash('sha256', 'abc', 'buffer'), size: 3 })
+      assert.equal((await other.done).inputs[0]?.cid, rawCid(hash('sha256', 'abc', 'buffer')))
+    })
+  })
+
   it('fails with check-failed when everybody lies, and writes nothing', async () => {
     const on = await start(scripted({ liar: async () => result(Buffer.from('nonsense')) }))
     const report = await run(on, { inputs: [await on.file('in.bin', randomBytes(300_000))], place: 'remote' })
@@ -177,6 +351,19 @@ describe('coordinator/coordinator', () => {
     assert.equal(report.error?.code, 'no-provider')
     assert.match(report.error.message, /12D3peer: policy: only for friends/)
     assert.deepEqual(await leftOvers('in.bin'), [])
+  })
+
+  it('names first those who were asked for', async () => {
+    const on = await start(() => ({
+      async workers (_offer, _edge, _request, sink) {
+        for (let i = 0; i < 30; i++) sink.refused(`other${i}`, 'policy', 'not among the peers asked for')
+        sink.refused('asked', 'policy', 'it lied')
+        sink.settled(0)
+      }
+    }))
+    const { error } = await run(on, { inputs: [await on.file('in.bin', 'x')], place: 'remote', nodes: ['asked'] })
+    assert.match(error?.message ?? '', /left out: asked: policy: it lied; other/)
+    assert.equal((error?.details?.refused as unknown[]).length, 20)
   })
 
   it('looks everywhere when cheap work was to stay here but nobody is here', async () => {
@@ -237,6 +424,45 @@ describe('coordinator/coordinator', () => {
       // The superuser may write anywhere; there is nothing to refuse then.
       if (process.getuid?.() === 0) return
       await refused(on, { inputs: [input], output: on.path('shut/out.copy') }, 'output-unwritable', /permission/)
+    })
+
+    it('the second of two submissions of one output at once, also by another name of it, also with overwrite', async () => {
+      const on = await start()
+      const inputs = [await on.file('in.bin', randomBytes(3000))]
+      await symlink(root, on.path('link'))
+      for (const [output, overwrite] of [[on.path('out.copy'), false], [on.path('link/out.copy'), true]] as const) {
+        const all = await Promise.allSettled([run(on, { inputs, overwrite }), run(on, { inputs, output, overwrite })])
+        const [good, bad] = all.toSorted((a, b) => a.status < b.status ? -1 : 1)
+        assert.equal(good?.status === 'fulfilled' && good.value.state, 'done', JSON.stringify(all))
+        assert.ok(bad?.status === 'rejected')
+        assert.match(bad.reason.message, /another job is writing/)
+      }
+      // Refused or ended, nothing stays reserved.
+      await refused(on, { inputs: [on.path('missing.bin')], output: on.path('more.copy') }, 'input-unreadable', /missing/)
+      assert.equal((await run(on, { inputs, output: on.path('more.copy') })).state, 'done')
+    })
+
+    it('more jobs at once than it takes', async () => {
+      const describing = Promise.withResolvers<void>()
+      const inner = inProcessToolbox()
+      const on = await start(undefined, { ...inner, describe: async (path, from) => { await describing.promise; return await inner.describe(path, from) } })
+      const inputs = [await on.file('in.bin', 'x')]
+      const all = Array.from({ length: JOBS_MAX }, (_, i) => run(on, { inputs, output: on.path(`out${i}.copy`) }))
+      await refused(on, { inputs, output: on.path('one-more.copy') }, 'failed', /run already/)
+      describing.resolve()
+      assert.ok((await Promise.all(all)).every(({ state }) => state === 'done'))
+    })
+
+    it('what is still looked at when the daemon stops', async () => {
+      const [asked, describing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const inner = inProcessToolbox()
+      const on = await start(undefined, { ...inner, describe: async (path, from) => { asked.resolve(); await describing.promise; return await inner.describe(path, from) } })
+      const late = refused(on, { inputs: [await on.file('in.bin', 'x')] }, 'interrupted', /shutting down/)
+      await asked.promise
+      const stopped = on.coordinator.stop()
+      describing.resolve()
+      await Promise.all([late, stopped])
+      assert.deepEqual(await leftOvers('in.bin'), [])
     })
 
     it('a second job that writes the same file', async () => {
@@ -302,6 +528,26 @@ describe('coordinator/coordinator', () => {
       await job.cancel()
       assert.equal((await job.done).state, 'cancelled')
       assert.deepEqual(await leftOvers('in.bin'), [])
+    })
+
+    it('by cancel at whatever moment between its preparation and its run', async () => {
+      for (let ticks = 0; ticks < 12; ticks++) {
+        const inner = inProcessToolbox()
+        let job: Job | undefined
+        const on = await bench(join(root, `cancel${ticks}`), scripted({ a: never }), {
+          ...inner,
+          output: (...args) => {
+            const opened = inner.output(...args)
+            const tick = (left: number): void => { if (left === 0) void job?.cancel('user'); else queueMicrotask(() => { tick(left - 1) }) }
+            opened.then(() => { tick(ticks) }, () => {})
+            return opened
+          }
+        })
+        open.push(on)
+        job = await on.coordinator.submit({ inputs: [await on.file('in.bin', 'x')], to: 'copy', output: on.path('out.copy'), place: 'remote' })
+        assert.equal((await job.done).state, 'cancelled', `after ${ticks} microtasks`)
+        assert.deepEqual((await readdir(on.root)).toSorted(), ['data', 'in.bin'])
+      }
     })
 
     it('by the deadline, also while it is prepared', async () => {

@@ -178,9 +178,76 @@ describe('coordinator/machine', () => {
     it('cancels an attempt that takes too long and gives its block to somebody else', () => {
       const rig = Rig.started([5], { a: 1, b: 1 }, { limits: { attemptMs: 1000 } })
       rig.orders()
-      for (rig.now = 250; rig.now <= 1250; rig.now += 250) rig.step({ type: 'tick' })
+      // Looked at when the first of them is due, not a share of that later.
+      assert.equal(last(rig.of('timer')).at, 1000)
+      rig.now = 1000
+      rig.step({ type: 'tick' })
       assert.deepEqual(rig.of('cancel').map(({ worker }) => worker), ['a'])
       assert.deepEqual(rig.orders(), ['b:0/2'])
+    })
+
+    it('looks at each attempt when it is due, whenever it was given', () => {
+      const rig = Rig.started([5, 5, 5], { a: 1, b: 1 }, { limits: { attemptMs: 1000 } })
+      rig.now = 400
+      rig.step(ok('a', 0))
+      assert.equal(rig.orders().at(-1), 'a:2/1')
+      rig.now = 1000
+      rig.step({ type: 'tick' })
+      assert.deepEqual(rig.of('cancel').map(({ worker }) => worker), ['b'])
+      assert.equal(last(rig.of('timer')).at, 1400)
+    })
+
+    it('does not use a worker any more that does not even end what was cancelled', () => {
+      // Its slot would count as one that comes free, and a block that failed at b would wait for it for ever.
+      const rig = Rig.started([5, 5], { a: 1, b: 1 }, { limits: { attemptMs: 1000 } })
+      rig.step(ok('b', 1))
+      rig.now = 1000
+      rig.step({ type: 'tick' })
+      assert.deepEqual(rig.orders().at(-1), 'b:0/2')
+      rig.step(failed('b', 0, 2, 'crash'))
+      rig.now = 2000
+      rig.step({ type: 'tick' })
+      assert.deepEqual(rig.of('release').map(({ worker }) => worker), ['a'])
+    })
+
+    it('near the end waits for a worker that was fast only as long as it is', () => {
+      const rig = Rig.started(new Array<number>(12).fill(100), { a: 1, b: 1 })
+      // a does a block in 10 ms, b in 100; then a hangs, with two blocks left.
+      const open = new Map<string, { block: number, attempt: number, since: number }>()
+      const take = (): void => {
+        for (const order of rig.orders()) {
+          const [worker, block, attempt] = order.split(/[:/]/) as [string, string, string]
+          open.set(worker, { block: Number(block), attempt: Number(attempt), since: rig.now })
+        }
+      }
+      const answer = (worker: string): void => {
+        const { block, attempt } = open.get(worker) as { block: number, attempt: number }
+        open.delete(worker)
+        rig.step(ok(worker, block, attempt))
+        rig.settle()
+        take()
+      }
+      take()
+      while (rig.machine.counts().done < 9) {
+        rig.now += 10
+        if (open.has('a')) answer('a')
+        if (open.has('b') && rig.now - (open.get('b')?.since ?? 0) >= 100) answer('b')
+      }
+      const hangsSince = open.get('a')?.since ?? 0
+      while (open.has('b')) answer('b')
+      assert.ok(rig.machine.counts().done < 12)
+      const at = last(rig.of('timer')).at ?? Infinity
+      // A block waits for a, and not for long.
+      assert.ok(at > rig.now && at - hangsSince < 100, `${at} of ${hangsSince}`)
+      rig.now = at
+      rig.step({ type: 'tick' })
+      take()
+      assert.ok(open.has('b'), 'b gets what waited')
+      while (open.has('b')) {
+        rig.now += 100
+        answer('b')
+      }
+      assert.equal(rig.machine.counts().done, 11)
     })
 
     it('gives up on a block that takes every node down that holds it', () => {
@@ -346,6 +413,18 @@ describe('coordinator/machine', () => {
       rig.settle()
       rig.step({ type: 'finished' })
       assert.ok(types(rig.step({ type: 'rename-failed', error: { code: 'output-exists', message: 'there' } })).includes('abort'))
+    })
+
+    it('the deadline ends it also while the output is ended, unless that is over', () => {
+      const rig = Rig.started([5], { a: 1 }, { deadlineAt: 700 })
+      rig.step(ok('a', 0))
+      rig.settle()
+      assert.equal(rig.of('finish').length, 1)
+      assert.equal(last(rig.of('timer')).at, 700)
+      rig.now = 700
+      assert.ok(types(rig.step({ type: 'tick' })).includes('abort'))
+      rig.step({ type: 'aborted' })
+      assert.equal(last(rig.of('end')).error?.code, 'deadline')
     })
 
     it('the deadline ends it', () => {

@@ -97,6 +97,23 @@ describe('coordinator/planner', () => {
     assert.deepEqual(dealt([1000, 1000], [worker('f', 1, 1000), worker('s', 1, 900)], { splitEnded: true }), ['f0', 's1'])
   })
 
+  it('does not wait for who is far later than its speed allows, and says when to look again', () => {
+    const again = (now: number): [string[], number] => {
+      const [fast, slow] = [worker('f', 1, 100_000), worker('s', 1, 1000)]
+      fast.give({ block: 9, attempt: 1, worker: fast, at: 0, open: true, given: false } as never, 1000, 0)
+      const queue = new ReadyQueue()
+      queue.push(new Block(0, 1000))
+      const orders: string[] = []
+      const at = deal(queue, [fast, slow], { now, splitEnded: true }, (block, to) => { orders.push(`${to.id}${block.index}`) })
+      return [orders, at]
+    }
+    // 2001 bytes at 100 a millisecond, half as long again.
+    const [orders, at] = again(5)
+    assert.deepEqual(orders, [])
+    assert.ok(Math.abs(at - 30.015) < 1e-6, String(at))
+    assert.deepEqual(again(at)[0], ['s0'])
+  })
+
   it('always gives something when somebody has room and nothing is out', () => {
     fc.assert(fc.property(fc.array(fc.nat(10_000), { minLength: 1, maxLength: 20 }), fc.array(fc.record({ slots: fc.integer({ min: 1, max: 4 }), rate: fc.option(fc.integer({ min: 1, max: 1e9 }), { nil: undefined }) }), { minLength: 1, maxLength: 6 }), fc.boolean(), (sizes, workers, splitEnded) => {
       assert.ok(dealt(sizes, workers.map(({ slots, rate }, i) => worker(`w${i}`, slots, rate)), { splitEnded }).length > 0)

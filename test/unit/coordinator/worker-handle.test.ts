@@ -101,12 +101,14 @@ describe('coordinator/worker-handle', () => {
   })
 
   it('a large result nobody wants is removed from the store', async () => {
-    const setup = new Setup()
-    await setup.handle.close()
-    const digest = digestOf('large')
-    setup.tell({ ok: true, block: 0, attempt: 1, digest, size: 1e6, output: { stored: { digest, size: 1e6, path: '/x' } }, cpuMs: 1, wallMs: 1 })
-    await new Promise(setImmediate)
-    assert.deepEqual(setup.deleted, [digest])
+    for (const end of [async (setup: Setup) => { await setup.handle.close() }, async (setup: Setup) => { setup.handle.events().lost('gone') }]) {
+      const setup = new Setup()
+      await end(setup)
+      const digest = digestOf('large')
+      setup.tell({ ok: true, block: 0, attempt: 1, digest, size: 1e6, output: { stored: { digest, size: 1e6, path: '/x' } }, cpuMs: 1, wallMs: 1 })
+      await new Promise(setImmediate)
+      assert.deepEqual(setup.deleted, [digest])
+    }
   })
 
   it('looks at the input before it blames a worker for a broken transfer', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { InjectOptions } from 'fastify'
@@ -56,6 +57,18 @@ describe('gateway', () => {
         assert.equal(node.shutdowns + node.submitted.length + node.cancelled.length, 0)
       })
     }
+
+    it('who may not call keeps no connection, whatever body was announced', async () => {
+      await gateway.start()
+      const { port } = new URL(gateway.url)
+      const socket = connect(Number(port), '127.0.0.1')
+      const closed = once(socket, 'close')
+      let answer = ''
+      socket.on('data', (chunk: Buffer) => { answer += chunk.toString() })
+      socket.write(`POST /jobs HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{`)
+      await closed
+      assert.match(answer, /^HTTP\/1.1 401 /)
+    })
 
     it('health routes answer without a token', async () => {
       for (const url of ['/health', '/livez', '/readyz']) {

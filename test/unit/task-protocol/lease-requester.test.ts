@@ -127,7 +127,7 @@ describe('lease requester', () => {
     assert.deepEqual(types(step({ type: 'tick' }, 1000 + CANCEL_ANSWER_MS)), ['failed'])
     assert.deepEqual(step({ type: 'tick' }, 9000 + CANCEL_ANSWER_MS), [])
     assert.equal(machine.inspect().credits.process, 0)
-    assert.deepEqual(types(results([result(1, 0)])), ['send ack'])
+    assert.deepEqual(types(results([result(1, 0)])), ['send ack', 'untold'])
     assert.equal(machine.inspect().credits.process, 1)
   })
 
@@ -140,6 +140,16 @@ describe('lease requester', () => {
     assert.deepEqual(types(results([result(1, 0, { ok: false, reason: 'cancelled' })])), ['send ack', 'send withdraw'])
     assert.ok(!machine.has(1))
     assert.equal(machine.inspect().credits.process, 1)
+  })
+
+  it('gives up a good result whose job has left', () => {
+    const { step, offer, results } = leased({ process: 2, inline: 0 })
+    offer(1)
+    step({ type: 'orders', offer: 1, orders: [order(1, 0), order(1, 1, { large: true })] })
+    step({ type: 'withdraw', offer: 1 })
+    const large = step({ type: 'task-settled', generation, result: result(1, 1) })
+    assert.deepEqual(large, [{ type: 'untold', result: result(1, 1) }])
+    assert.deepEqual(types(results([result(1, 0)])), ['send ack', 'send withdraw', 'untold'])
   })
 
   it('loses everything with the lease, once', () => {
@@ -180,6 +190,41 @@ describe('lease requester', () => {
     assert.deepEqual(types(hear({ type: 'results', sequence: 1, results: [result(1, 77)] })), ['send ack', 'late'])
     step({ type: 'orders', offer: 1, orders: [order(1, 0)] })
     assert.deepEqual(types(hear({ type: 'results', sequence: 2, results: [result(1, 0), result(1, 0)] })), ['send ack', 'late', 'outcomes'])
+  })
+
+  it('calls it a violation to refuse an offer that was accepted; its orders stay on the books until the lease is lost', () => {
+    const { step, hear, offer, machine } = leased({ process: 2, inline: 0 })
+    offer(1)
+    step({ type: 'orders', offer: 1, orders: [order(1, 0), order(1, 1), order(1, 2)] })
+    const refusal = { type: 'refuse-offer', offer: 1, reason: 'busy', message: 'no more', retryAfterMs: 0 } as const
+    assert.deepEqual(types(hear(refusal)), ['violation'])
+    const { outstanding, queued, credits } = machine.inspect()
+    assert.deepEqual([outstanding.length, queued, credits.process], [2, 1, 0])
+    assert.deepEqual(step({ type: 'lost', generation, reason: 'violation' }), [{ type: 'lost', reason: 'violation', offers: [1] }])
+    // also once it was withdrawn, while attempts of it run
+    const other = leased({ process: 2, inline: 0 })
+    other.offer(1)
+    other.step({ type: 'orders', offer: 1, orders: [order(1, 0)] })
+    other.step({ type: 'withdraw', offer: 1 })
+    assert.deepEqual(types(other.hear(refusal)), ['violation'])
+    assert.deepEqual(types(other.results([result(1, 0, { ok: false, reason: 'cancelled' })])), ['send ack', 'send withdraw'])
+    assert.equal(other.machine.inspect().credits.process, 2)
+  })
+
+  it('gives orders that waited for an answer back when the answer is no', () => {
+    const refusal = { reason: 'policy', message: 'no', retryAfterMs: 0 } as const
+    const { step, hear } = leased()
+    step({ type: 'offer', offer: { offer: 1, deadline: 0 } })
+    step({ type: 'orders', offer: 1, orders: [order(1, 0), order(1, 1)] })
+    const effects = hear({ type: 'refuse-offer', offer: 1, ...refusal })
+    assert.deepEqual(types(effects), ['failed', 'offer-refused'])
+    assert.equal(effects[0]?.type === 'failed' && effects[0].orders.length, 2)
+    assert.deepEqual(hear({ type: 'refuse-offer', offer: 1, ...refusal }), [])
+    const machine = createLeaseRequester<OrderRef, ResultRef>()
+    machine.step({ type: 'open', generation }, 0)
+    machine.step({ type: 'offer', offer: { offer: 1, deadline: 0 } }, 0)
+    machine.step({ type: 'orders', offer: 1, orders: [order(1, 0)] }, 0)
+    assert.deepEqual(types(machine.step({ type: 'message', generation, message: { type: 'refuse', ...refusal } }, 0)), ['failed', 'refused'])
   })
 
   it('does not believe more slots than there may be', () => {

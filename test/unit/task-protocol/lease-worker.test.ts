@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { BATCH_MAX, OFFERS_MAX } from '../../../daemon/task-protocol/constants.ts'
+import { CLOCK_SKEW_MS } from '../../../daemon/trust/index.ts'
 import { createLeaseWorker } from '../../../daemon/task-protocol/lease-worker.ts'
 import type { Generation, OfferRef, OrderRef, RequesterMessage, ResultRef, Slots } from '../../../daemon/task-protocol/lease-model.ts'
 import type { WorkerEffect, WorkerEvent } from '../../../daemon/task-protocol/lease-worker-events.ts'
@@ -126,15 +127,16 @@ describe('lease worker', () => {
     assert.deepEqual(types(machine().step({ type: 'drain' })), ['drained'])
   })
 
-  it('refuses what is past its deadline', () => {
+  it('refuses what is past its deadline by more than clocks may differ', () => {
     const { hear, step } = machine()
     hear({ type: 'request', generation: first })
-    assert.deepEqual(types(hear({ type: 'offer', offer: { offer: 1, deadline: 1000 } }, first, 1001)), ['send refuse-offer'])
-    hear({ type: 'offer', offer: { offer: 1, deadline: 1000 } }, first, 1000)
-    assert.deepEqual(answered(hear({ type: 'orders', orders: [order(0)] }, first, 1001)), [[0, 'expired']])
-    const effects = step({ type: 'task-order', generation: first, order: order(1, { large: true }) }, 1001)
+    const last = 1000 + CLOCK_SKEW_MS
+    assert.deepEqual(types(hear({ type: 'offer', offer: { offer: 1, deadline: 1000 } }, first, last + 1)), ['send refuse-offer'])
+    assert.deepEqual(types(hear({ type: 'offer', offer: { offer: 1, deadline: 1000 } }, first, last)), ['send accept-offer'])
+    assert.deepEqual(answered(hear({ type: 'orders', orders: [order(0)] }, first, last + 1)), [[0, 'expired']])
+    const effects = step({ type: 'task-order', generation: first, order: order(1, { large: true }) }, last + 1)
     assert.equal(effects[0]?.type === 'refuse-task' && effects[0].reason, 'expired')
-    assert.deepEqual(started(hear({ type: 'orders', orders: [order(2)] }, first, 999)), [2])
+    assert.deepEqual(started(hear({ type: 'orders', orders: [order(2)] }, first, last)), [2])
   })
 
   it('serves task orders within the same slots', () => {

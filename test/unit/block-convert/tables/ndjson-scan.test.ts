@@ -59,6 +59,15 @@ describe('tables: the NDJSON scanner', () => {
     refused('{"j":[{"a":1.00000000000000000001}]}', 'unsupported', /more digits/)
   })
 
+  it('says so if a number of a DECIMAL column would be rounded', () => {
+    const wide: Column[] = [{ name: 'n', type: 'DECIMAL(38,9)' }]
+    const exact = ['1234.123456789', '-999999.999999999', '0.5', '12345678901234567890123456789', '-1', '1.0']
+    assert.equal(scan(exact.map(lexeme => `{"n":${lexeme}}`).join('\n'), wide).records, exact.length)
+    for (const lexeme of ['1234567890123456.7891', '-1234567.5', '12345678901234567890.123456789']) {
+      assert.throws(() => scan(`{"n":1}\n{"n":${lexeme}}`, wide), (error: unknown) => error instanceof ConversionError && error.code === 'unsupported' && /line 2, column 'n': .*more than 15 digits at the scale of DECIMAL\(38,9\)/.test(error.message), lexeme)
+    }
+  })
+
   it('never drops a key', () => {
     refused('{"i":1}\n{"i":1,"extra":2}', 'contradiction', /line 2, key "extra" was in no sample; declare it with --set "type:extra=JSON"/)
     refused('{"i":1,"i":1}', 'bad-input', /key "i" stands twice/)

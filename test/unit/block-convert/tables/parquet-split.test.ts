@@ -38,6 +38,13 @@ describe('parquet-split', () => {
   before(async () => { duck = await Duck.open() })
   after(() => duck.close())
 
+  it('names the file whose footer is damaged', () => {
+    const path = duck.path('damaged.parquet')
+    // A list of type 0 as the first field of the footer.
+    writeFileSync(path, Buffer.concat([Buffer.from('PAR1'), Buffer.from([0x19, 0xf0, 0x01, 0x00]), Buffer.from([4, 0, 0, 0]), Buffer.from('PAR1')]))
+    assert.throws(() => readFooter(new RandomAccess({ path, size: 0 })), (error: unknown) => error instanceof ConversionError && error.code === 'bad-input' && error.message.startsWith(`${path} is not a sound Parquet file: malformed Thrift data`))
+  })
+
   it('cuts flights-3m.parquet into blocks that everybody reads', async () => {
     const columns = await parquetColumns(FLIGHTS)
     const blocks = await split([FLIGHTS], 1 << 20)

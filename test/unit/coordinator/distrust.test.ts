@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { DistrustedPeers } from '../../../daemon/coordinator/distrusted-peers.ts'
+import { Recruiter } from '../../../daemon/coordinator/recruiter.ts'
+import { createWorkerSource, type WorkerSink } from '../../../daemon/coordinator/index.ts'
+import { silentLog } from '../../../daemon/log.ts'
+import type { JobEventIn, JobNews } from '../../../daemon/coordinator/machine-types.ts'
+import type { Offer, Worker } from '../../../daemon/task-protocol/index.ts'
+import { joined, ok, plain, Rig } from './rig.ts'
+
+const offer: Offer = { job: 'j', converter: 'c', version: '1', parameters: {}, deadline: 0, outputBytes: 1, price: '0', unit: 'test' }
+
+describe('coordinator/distrusted-peers', () => {
+  it('keeps the first finding of each, and not more than it may', () => {
+    const peers = new DistrustedPeers(2)
+    const at = Date.UTC(2026, 0, 2)
+    assert.equal(peers.add({ peer: 'a', job: 'j1', reason: 'row 3 differs', at }), true)
+    assert.equal(peers.add({ peer: 'a', job: 'j2', reason: 'again', at }), false)
+    assert.equal(peers.reason('a'), 'it gave a wrong result at 2026-01-02T00:00:00.000Z (job j1): row 3 differs')
+    assert.equal(peers.reason('b'), undefined)
+    peers.add({ peer: 'b', job: 'j', reason: 'x', at })
+    peers.add({ peer: 'c', job: 'j', reason: 'x', at })
+    assert.deepEqual(['a', 'b', 'c'].map(peer => peers.reason(peer) != null), [false, true, true])
+  })
+})
+
+describe('coordinator/machine told of a liar by another job', () => {
+  it('lets it go and compares what it did, before the output is ended', () => {
+    const rig = Rig.started([5, 5], { a: 1, b: 1 })
+    rig.step(ok('a', 0))
+    rig.settle()
+    rig.effects = []
+    rig.step({ type: 'distrusted', worker: 'a', reason: 'caught elsewhere' }, { type: 'distrusted', worker: 'nobody', reason: 'x' })
+    assert.deepEqual(rig.of('check').flatMap(({ results }) => results.map(plain)), [{ block: 0, attempt: 1 }])
+    assert.deepEqual(rig.of('release').map(({ worker }) => worker), ['a'])
+    assert.equal(rig.of('ban').length, 0, 'it is known already')
+    rig.step(ok('b', 1), { type: 'inspected', block: 1, attempt: 1, units: 1 }, { type: 'committed', block: 1, attempt: 1 })
+    rig.step({ type: 'merged', epoch: 0, upTo: 2 })
+    assert.equal(rig.of('finish').length, 0)
+    rig.step({ type: 'checked', block: 0, attempt: 1, distance: 1 })
+    assert.equal(rig.of('reset-merge').length, 1)
+    assert.ok(rig.step(joined('a')).some(({ type }) => type === 'release'), 'nor is it used again')
+  })
+
+  const finishing = (): Rig => {
+    const rig = Rig.started([5], { a: 1 })
+    rig.step(ok('a', 0))
+    rig.settle()
+    assert.equal(rig.of('finish').length, 1)
+    rig.step({ type: 'distrusted', worker: 'a', reason: 'caught elsewhere' })
+    return rig
+  }
+
+  it('also while the output is ended: nothing is renamed before the comparison', () => {
+    const rig = finishing()
+    rig.step({ type: 'finished' })
+    assert.equal(rig.of('rename').length, 0)
+    rig.step({ type: 'checked', block: 0, attempt: 1, distance: 0 })
+    assert.equal(rig.of('rename').length, 1)
+  })
+
+  it('and a wrong one then fails the job', () => {
+    const rig = finishing()
+    rig.step({ type: 'finished' }, { type: 'checked', block: 0, attempt: 1, distance: 2, difference: 'row 3' })
+    assert.equal(rig.of('rename').length, 0)
+    rig.step({ type: 'aborted' })
+    const [end] = rig.of('end')
+    assert.equal(end?.error?.code, 'check-failed')
+    assert.match(end.error.message, /row 3/)
+  })
+})
+
+describe('coordinator/recruiter', () => {
+  function recruit (search: (sink: WorkerSink) => void, distrusted: (peer: string) => string | undefined = () => undefined): { recruiter: Recruiter, news: JobNews[], facts: JobEventIn[] } {
+    const [news, facts]: [JobNews[], JobEventIn[]] = [[], []]
+    const recruiter = new Recruiter({
+      source: { workers: async (_offer, _edge, _request, sink) => { search(sink) } },
+      offer,
+      edge: { from: 'a', to: 'b' },
+      nodes: undefined,
+      distrusted,
+      push: fact => { facts.push(fact) },
+      news: item => { news.push(item) },
+      warn: () => {},
+      log: silentLog,
+      shelf: undefined as never,
+      recipe: () => assert.fail(),
+      order: () => assert.fail(),
+      ownerOf: () => undefined,
+      inputsUnchanged: async () => {}
+    })
+    recruiter.search('any')
+    return { recruiter, news, facts }
+  }
+
+  it('tells a refusal once, and again only when it is another', () => {
+    const { recruiter, news } = recruit(sink => {
+      for (let i = 0; i < 50; i++) sink.refused('a', 'policy', 'only for friends')
+      sink.refused('b', 'busy', 'later')
+      sink.refused('a', 'draining', 'it is draining')
+    })
+    assert.deepEqual(news.map(item => item.type === 'worker' ? `${item.peer} ${item.reason}` : ''), ['a policy: only for friends', 'b busy: later', 'a draining: it is draining'])
+    assert.deepEqual(recruiter.refusals.map(({ peer, reason }) => `${peer} ${reason}`).toSorted(), ['a draining', 'b busy'])
+  })
+
+  it('does not take a worker that was caught while it was attached', async () => {
+    let closed = 0
+    const worker: Worker = { id: 'liar', kind: 'remote', slots: 1, dispatch: () => assert.fail(), cancel: () => {}, close: async () => { closed++ } }
+    const { recruiter, facts } = recruit(sink => {
+      sink.events('liar')
+      sink.found(worker)
+    }, () => 'it gave a wrong result')
+    assert.equal(closed, 1)
+    assert.deepEqual(facts, [])
+    assert.deepEqual(recruiter.refusals, [{ peer: 'liar', reason: 'policy', message: 'it gave a wrong result' }])
+    await recruiter.close()
+  })
+})
+
+describe('coordinator/worker-source', () => {
+  it('does not even ask a peer that the job leaves out', async () => {
+    const refused: string[] = []
+    const provider = { peer: { toString: () => 'liar' }, advert: { draining: false, converters: [{ id: 'c', version: '1', from: 'a', to: 'b' }] } }
+    const source = createWorkerSource({
+      registry: { events: new EventTarget() as never, find: async function * () { yield provider as never } },
+      client: { attach: () => assert.fail('it was asked') },
+      self: 'me',
+      distrusted: () => undefined,
+      log: silentLog
+    })
+    const stop = new AbortController()
+    await source.workers(offer, { from: 'a', to: 'b' }, { place: 'remote' }, {
+      events: () => assert.fail(),
+      found: () => assert.fail(),
+      leftOut: id => `${id} lied`,
+      refused: (id, reason, message) => { refused.push(`${id} ${reason} ${message}`) },
+      settled: () => { stop.abort() }
+    }, { signal: stop.signal })
+    assert.deepEqual(refused, ['liar policy liar lied'])
+  })
+})
