@@ -98,7 +98,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
 
   const trusted = (peer: string): boolean => config.trust.everyone || config.trust.peers.includes(peer)
   const taskLog = log.child({ module: 'task-protocol' })
-  const client = createTaskClient({ network, store: dir.blocks, identity, loopDelay, generation, log: taskLog })
+  const client = createTaskClient({ network, store: dir.blocks, identity, loopDelay, generation, log: taskLog, discard: stored => { coordinator.abandon(stored) } })
   const server = works
     ? createTaskServer({
       network,

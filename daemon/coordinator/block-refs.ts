@@ -46,6 +46,12 @@ export class BlockRefs {
     this.#removals.set(name, { done, at })
   }
 
+  /** Removes a block that was stored and that nobody counts, unless somebody counts its content. */
+  abandon (block: StoredBlock): void {
+    if (this.#counts.has(nameOf(block.digest))) return
+    this.release(block.digest)
+  }
+
   /** Resolves when every removal asked for so far is over. */
   async idle (): Promise<void> {
     await Promise.all([...this.#removals.values()].map(({ done }) => done))

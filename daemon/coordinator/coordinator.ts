@@ -5,7 +5,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path'
 import { TypedEventEmitter } from 'main-event'
 import { extensionOf, findConverter, mediaTypeOf, type Input, type Toolbox } from '../block-convert/index.ts'
 import type { Log } from '../log.ts'
-import type { DataDir, Journal } from '../store/index.ts'
+import type { DataDir, Journal, StoredBlock } from '../store/index.ts'
 import { BlockRefs } from './block-refs.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { DistrustedPeers } from './distrusted-peers.ts'
@@ -145,6 +145,10 @@ class JobCoordinator implements Coordinator {
     if (this.#outputs.has(path)) refuse('usage', `another job is writing '${output}' already`, { path: output })
     this.#outputs.add(path)
     reserved.add(path)
+  }
+
+  abandon (stored: StoredBlock): void {
+    this.#refs.abandon(stored)
   }
 
   get (id: string): Job | undefined {

@@ -11,6 +11,7 @@
  * ```
  */
 import type { TypedEventTarget } from 'main-event'
+import type { StoredBlock } from '../store/index.ts'
 import type { Offer, Worker, WorkerEvents } from '../task-protocol/index.ts'
 
 /** What a user asks for. Paths are absolute. */
@@ -117,6 +118,8 @@ export interface Coordinator {
   submit: (request: JobRequest) => Promise<Job>
   get: (id: string) => Job | undefined
   list: () => JobReport[]
+  /** A block in the store that no job takes any more; it is removed unless a job uses the same content. */
+  abandon: (stored: StoredBlock) => void
 }
 
 export { createCoordinator } from './coordinator.ts'

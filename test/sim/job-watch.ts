@@ -28,6 +28,7 @@ export class JobWatch {
   #epoch = 0
   #blocks: number | undefined
   #finished = false
+  #renaming = false
   #ended = false
 
   constructor (job: string, disk: Disk, verify: 'none' | 'sample' | 'all', results: (ref: AttemptRef) => KnownResult | undefined) {
@@ -52,8 +53,10 @@ export class JobWatch {
     this.out.get(worker)?.delete(key(ref))
   }
 
-  /** The job was told that the worker lied to another one. */
-  distrusted (worker: string): void { this.banned.add(worker) }
+  /** The job was told that the worker lied to another one. A rename that was asked for cannot be called back. */
+  distrusted (worker: string): void {
+    if (!this.#renaming) this.banned.add(worker)
+  }
 
   split (blocks: number): void { this.#blocks = blocks }
 
@@ -165,6 +168,7 @@ export class JobWatch {
   }
 
   #rename (): void {
+    this.#renaming = true
     if (!this.#finished) this.#broken('renames an output that was not checked as a whole')
     if (this.#checking.size > 0) this.#broken(`renames while ${this.#checking.size} comparisons are under way`)
   }

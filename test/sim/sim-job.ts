@@ -244,9 +244,9 @@ export class SimJob {
     this.#world.after(at - this.#world.now, timer, '', () => { this.push({ type: 'tick' }) })
   }
 
-  /** The output's work is done in order. */
+  /** The output's work is done in order; now and then it takes so long that a block is found wrong while it is merged. */
   #lane (act: () => void): void {
-    this.#laneFree = Math.max(this.#laneFree, this.#world.now) + this.#world.random.between(0.5, 10)
+    this.#laneFree = Math.max(this.#laneFree, this.#world.now) + this.#world.random.between(0.5, this.#world.random.pick([10, 10, 200]))
     this.#later(this.#laneFree - this.#world.now, '', act)
   }
 

@@ -102,7 +102,7 @@ for (const transport of ['memory', 'tcp'] as const) {
       assert.equal(Buffer.from(await near.readMessage()).toString(), 'welcome')
     })
 
-    it('gives the sink no more than a chunk and a read at a time, in order, waiting for each', async () => {
+    it('gives the sink no more than a chunk at a time, in order, waiting for each', async () => {
       const bytes = randomBytes(3 * MIB)
       let busy = false
       const got: Buffer[] = []
