@@ -147,9 +147,7 @@ describe('integration: hello', () => {
       await using other = await stranger()
       const connection = await dial(other, a)
       await sayHello(connection, await helloOf(other.key))
-      const started = performance.now()
       assert.equal(await probe(connection, KAD, bytes), 0)
-      assert.ok(performance.now() - started < 3000, 'long before the DHT gives up by itself')
       assert.equal(connection.status, 'open')
     })
   }

