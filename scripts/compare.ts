@@ -1,6 +1,6 @@
 /**
  * Compares two tables (CSV, NDJSON or Parquet) row by row with readers that are independent of the engine that converts:
- * `node scripts/compare.ts A B` prints how many rows are equal, or the first difference (exit 1). Exit 2 if one
+ * `npm run compare -- A B` prints how many rows are equal, or the first difference (exit 1). Exit 2 if one
  * of them cannot be read.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -33,7 +33,7 @@ export async function compareTables (a: string, b: string): Promise<Comparison> 
 if (import.meta.main) {
   const [a, b] = process.argv.slice(2)
   if (a == null || b == null) {
-    console.error('usage: node scripts/compare.ts A B')
+    console.error('usage: npm run compare -- A B')
     process.exit(2)
   }
   try {

@@ -90,7 +90,7 @@ async function demo (): Promise<boolean> {
   }
 
   step('Comparing the output with the input, row by row')
-  command(`node scripts/compare.ts ${relative(root, input)} ${basename(output)}`)
+  command(`npm run compare -- ${relative(root, input)} ${basename(output)}`)
   const { rows, difference } = await compareTables(input, output)
   fact(dim('Read by hyparquet and a plain CSV parser, not by the engine that wrote it.'))
 
