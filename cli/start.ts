@@ -42,8 +42,8 @@ function letYoungGenerationGrow (grow: boolean): void {
 
 /**
  * Bulk bytes live outside V8's heap, and by default V8 marks the whole heap each time 64 MiB of them have passed by, as fast as
- * they may come: a third of a daemon's processor time while it moved 500 MB, measured. Counted together with the heap, they
- * are freed by the collections that happen anyway; the peak memory of the same run stayed the same.
+ * they may come. Counted together with the heap, they are freed by the collections that happen anyway: a requester that moved
+ * 500 MB took 11.2 CPU seconds before, 7.4 and 8.8 after (single runs); its peak memory was 700 MB before, 670 to 830 after.
  */
 function countBulkBytesWithTheHeap (): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit')

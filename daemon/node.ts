@@ -10,7 +10,7 @@
  * await once(node.closing, 'abort')
  * ```
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
@@ -82,7 +82,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   const { slots, sandbox, memoryBytes, stallMs, wallMs } = config.executor
   const limits = Object.fromEntries(Object.entries({ memoryBytes, stallMs, wallMs }).filter(([, value]) => value != null))
   const plain = createExecutor({ scratch: join(dir.scratch, 'engines') }, { sandbox, limits, ...(slots == null ? {} : { slots }) })
-  const honest = testNetwork && config.test.faults.length > 0 ? withFaults(plain, config.test.faults, Math.random) : plain
+  const honest = testNetwork && config.test.faults.length > 0 ? withFaults(plain, config.test.faults, config.test.seed === '' ? Math.random : seededRandom(config.test.seed)) : plain
   const executor = withThroughput(honest, await knownThroughput(dir))
 
   const floors = await openFloors({ db: dir.db })
@@ -231,6 +231,12 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   }
 
   return { api, closing: closing.signal, start, drain, stop, [Symbol.asyncDispose]: stop }
+}
+
+/** For planted faults: a test network of the same seed draws the same lies. */
+function seededRandom (seed: string): () => number {
+  let drawn = 0
+  return () => createHash('sha256').update(`weft/faults/${seed}/${drawn++}`).digest().readUInt32BE() / 2 ** 32
 }
 
 /** Orders of an earlier run of this node are older than any of this one: the number is durable before the first lease. */

@@ -92,7 +92,7 @@ async function demo (): Promise<boolean> {
   step('Comparing the output with the input, row by row')
   command(`npm run compare -- ${relative(root, input)} ${basename(output)}`)
   const { rows, difference } = await compareTables(input, output)
-  fact(dim('Read by hyparquet and a plain CSV parser, not by the engine that wrote it.'))
+  fact(dim('Read by the CSV and Parquet readers of Weft itself, not by the engine that wrote it.'))
 
   step('What was promised')
   const workers = new Set(nodes.map(({ peerId }) => peerId).filter(peer => blocks.doneBy(peer).length > 0)).size
