@@ -20,7 +20,8 @@ export async function compareTables (a: string, b: string): Promise<Comparison> 
   const toolbox = createToolbox({ scratch, threads: 1 })
   try {
     const [original, result] = [await toolbox.describe(a), await toolbox.describe(b)]
-    const conversion = await toolbox.prepare([original], result.mediaType, {})
+    const prepared = await toolbox.prepare([original], result.mediaType, {})
+    const { conversion } = prepared
     const whole = { index: 0, parts: [{ input: 0, offset: 0, length: original.size }], size: original.size, digest: (await toolbox.hash(a)).digest, origin: { input: 0, line: 1 } }
     const { value, compared, difference } = await toolbox.distance([original], whole, { path: b, size: result.size }, conversion)
     return { rows: compared, ...(value === 0 ? {} : { difference: difference ?? 'they differ' }) }

@@ -8,8 +8,8 @@
  * @example
  * ```ts
  * const toolbox = createToolbox({ scratch: '/tmp/weft' })
- * const inputs = [await toolbox.describe('in.csv')]
- * const conversion = await toolbox.prepare(inputs, mediaTypeOf('parquet'), {})
+ * const described = [await toolbox.describe('in.csv')]
+ * const { conversion, inputs } = await toolbox.prepare(described, 'parquet', {})
  * for await (const batch of toolbox.split(inputs, conversion, { bytes: 1 << 24 }, { signal })) { ... }
  * ```
  */
@@ -26,7 +26,38 @@ export interface Input {
   size: number
   /** Last modification, UTC milliseconds, when the job was described; a later difference is "the input changed". */
   mtimeMs: number
+  /** The file holds `mediaType` compressed. Absent once it is decoded. */
+  encoding?: Encoding
+  /** `path` is a decoded copy of this file of the user's, for the time of the job; messages name this one. */
+  original?: string
 }
+
+/** How bytes are compressed on top of their media type, as in the `.gz` of `.csv.gz`. */
+export type Encoding = 'gzip' | 'zstd' | 'brotli' | 'xz'
+
+/**
+ * Something a user should know about a conversion though it is no failure: a rule that was applied, something detected. Reports list
+ * them; what would be lost silently otherwise is always one.
+ */
+export interface Note {
+  /** Stable, for programs: `encoding-detected`, `columns-renamed`, `rows-padded`, `nested-as-text`, ... */
+  code: string
+  /** One sentence, with the names and counts that matter. */
+  message: string
+  /** Path of the input it speaks of. */
+  input?: string
+  /** Columns it speaks of. */
+  columns?: string[]
+  /** Rows or values it happened to, where they are counted. */
+  count?: number
+}
+
+/**
+ * What a splitter yields: blocks in order, notes as they come up, and changes of the schema. A `widen` says that a value was found that
+ * contradicts the types so far: from here on, and for all blocks before, `widen` (the whole set of overrides, JSON-like) is part of every
+ * block's slice and of the job's parameters. Blocks converted without it are converted again.
+ */
+export type SplitItem = BlockRecipe | { note: Note } | { widen: Record<string, unknown>, note: Note }
 
 /** Bytes given literally (a CSV header, a Parquet footer), or a byte range of one of the job's inputs. */
 export type RecipePart = { bytes: Uint8Array } | { input: number, offset: number, length: number }
@@ -125,6 +156,11 @@ export interface Distance {
   difference?: string
 }
 
+export interface PrepareOptions {
+  /** How the output is to be compressed on top of its media type. */
+  encoding?: Encoding
+}
+
 /** A family of media types and everything that can be done with them. A new family is one folder and one list entry. */
 export interface Family {
   name: string
@@ -134,9 +170,9 @@ export interface Family {
   /** The type of a file by its first bytes (up to 64 KiB) and extension, or undefined if it is none of this family's. */
   sniff: (head: Uint8Array, extension: string) => MediaType | undefined
   /** Decides the job-wide parameters by looking at samples across the inputs. Runs in a worker thread. */
-  prepare: (inputs: Input[], converter: Converter, settings: Record<string, string>) => Promise<Parameters>
-  /** Yields recipes lazily, in order. Runs in a worker thread. */
-  split: (inputs: Input[], conversion: Conversion, target: BlockTarget) => AsyncIterable<BlockRecipe>
+  prepare: (inputs: Input[], converter: Converter, settings: Record<string, string>, options: PrepareOptions) => Promise<{ parameters: Parameters, notes: Note[] }>
+  /** Yields recipes lazily, in order, with what came up meanwhile. Runs in a worker thread. */
+  split: (inputs: Input[], conversion: Conversion, target: BlockTarget) => AsyncIterable<SplitItem>
   /** Streaming merge of parts that arrive in order. Runs in a worker thread. */
   merger: (conversion: Conversion) => Merger
   /** Always-on check of one result: decodes to the end, counts, schema. Throws ConversionError `bad-input`. */
@@ -161,5 +197,6 @@ export { families, mediaTypeOf, extensionOf, findConverter, converterById, listC
 export { ConversionError, type ConversionErrorCode } from './errors.ts'
 export { describeInput } from './sniff.ts'
 export { RecipeReader, readRecipe, readRecipeBytes, checkUnchanged } from './source.ts'
-export { createToolbox, type Toolbox, type OutputWriter } from './toolbox.ts'
+export { createToolbox, type Toolbox, type OutputWriter, type Prepared, type SplitBatch } from './toolbox.ts'
+export { prepareJob } from './prepare.ts'
 export { removePartials } from './output-writer.ts'

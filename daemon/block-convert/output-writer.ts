@@ -42,7 +42,7 @@ function partialPrefix (finalPath: string): string {
 /** The writer itself; it runs in a thread of the toolbox. Its calls must not overlap. */
 export class PartialOutput implements OutputWriter {
   readonly #finalPath: string
-  readonly #conversion: Conversion
+  #conversion: Conversion
   readonly #overwrite: boolean
   readonly #path: string
   #handle: FileHandle | undefined
@@ -103,7 +103,8 @@ export class PartialOutput implements OutputWriter {
     }
   }
 
-  async reset (): Promise<void> {
+  async reset (conversion?: Conversion): Promise<void> {
+    if (conversion != null) this.#conversion = conversion
     await this.#close()
     this.#handle = await open(this.#path, 'r+')
     await this.#handle.truncate(0)

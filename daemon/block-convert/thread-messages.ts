@@ -3,7 +3,7 @@
  * objects costs more than making them), and errors with what callers look at.
  */
 import { ConversionError, type ConversionErrorCode } from './errors.ts'
-import type { BlockRecipe, BlockSource, BlockTarget, Conversion, Input, RecipePart } from './index.ts'
+import type { BlockRecipe, BlockSource, BlockTarget, Conversion, Input, Note, RecipePart } from './index.ts'
 
 /** Numbers per recipe before its parts: index, size, units (-1 = unknown), origin.input, origin.line, number of parts. */
 const RECIPE_NUMBERS = 6
@@ -153,7 +153,7 @@ export type Outcome<T> = { ok: true, value: T } | { ok: false, error: PackedErro
 /** The toolbox's side of a splitting session says: one more batch may come; or: stop. */
 export type SplitOrder = { type: 'more' } | { type: 'stop' }
 /** The thread's side: a batch; the end; why it ended early. */
-export type SplitNews = { type: 'batch', batch: PackedRecipes } | { type: 'end' } | { type: 'error', error: PackedError }
+export type SplitNews = { type: 'batch', batch: PackedRecipes, notes: Note[], widen?: Record<string, unknown> } | { type: 'end' } | { type: 'error', error: PackedError }
 
 export interface SplitTask { inputs: Input[], conversion: Conversion, target: BlockTarget }
 
@@ -163,7 +163,7 @@ export type OutputOrder =
   | { id: number, type: 'add', parts: PackedParts }
   | { id: number, type: 'finish', expected: { units?: number, blocks: number } }
   | { id: number, type: 'commit' }
-  | { id: number, type: 'reset' }
+  | { id: number, type: 'reset', conversion?: Conversion }
   | { id: number, type: 'abort' }
 
 /** The answer to an order; id 0 answers the opening. */

@@ -6,12 +6,14 @@ import type { MessagePort } from 'node:worker_threads'
 import { pipe } from 'it-pipe'
 import { COMPARE_IN_MEMORY_BYTES, READ_CHUNK_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_RECIPES, SPLIT_BATCHES_AHEAD } from './constants.ts'
 import { ConversionError, unreadable } from './errors.ts'
-import { converterById, familyOf, findConverter } from './families.ts'
-import type { BlockRecipe, BlockSource, Conversion, Distance, Input, MediaType } from './index.ts'
+import { converterById, familyOf } from './families.ts'
+import type { BlockRecipe, BlockSource, Conversion, Distance, Input, Note, SplitItem } from './index.ts'
 import { PartialOutput } from './output-writer.ts'
+import { prepareJob } from './prepare.ts'
 import { describeInput } from './sniff.ts'
 import { inputChanged, RecipeReader } from './source.ts'
 import { packError, packRecipes, unpackParts, type Outcome, type OutputNews, type OutputOrder, type OutputTask, type SplitNews, type SplitOrder, type SplitTask } from './thread-messages.ts'
+import type { Prepared, SplitBatch } from './toolbox.ts'
 
 /** An outcome instead of an exception: structured cloning of errors loses their class and fields. */
 async function outcome<T> (work: () => Promise<T>): Promise<Outcome<T>> {
@@ -26,19 +28,8 @@ export function describe (task: { path: string, from?: string }): Promise<Outcom
   return outcome(() => describeInput(task.path, task.from))
 }
 
-export function prepare (task: { inputs: Input[], to: MediaType, settings: Record<string, string> }): Promise<Outcome<Conversion>> {
-  return outcome(async () => {
-    const { inputs, to, settings } = task
-    const from = inputs[0]?.mediaType
-    if (from == null) throw new ConversionError('bad-parameters', 'a conversion needs at least one input', { key: 'inputs' })
-    const other = inputs.find(input => input.mediaType !== from)
-    if (other != null) throw new ConversionError('unsupported', `'${other.path}' is ${other.mediaType} but '${inputs[0]!.path}' is ${from}; inputs of one output need one type`, { path: other.path })
-    const converter = findConverter(from, to)
-    if (converter == null) throw new ConversionError('unknown-type', `there is no converter from ${from} to ${to}`, { from, to })
-    const parameters = converter.validate(await familyOf(converter.id).prepare(inputs, converter, settings))
-    const { id, version, equivalence } = converter
-    return { converter: { id, version, from, to, equivalence }, parameters }
-  })
+export function prepare (task: { inputs: Input[], to: string, settings: Record<string, string>, scratch: string }): Promise<Outcome<Prepared>> {
+  return outcome(() => prepareJob(task.inputs, task.to, task.settings, task.scratch))
 }
 
 export function materialise (task: { inputs: Input[], recipe: BlockRecipe, path: string }): Promise<Outcome<void>> {
@@ -132,10 +123,10 @@ export async function split (session: { task: SplitTask, port: MessagePort }): P
       familyOf(conversion.converter.id).split(inputs, conversion, target),
       batched,
       async batches => {
-        for await (const recipes of batches) {
+        for await (const { recipes, notes, widen } of batches) {
           if (!await credits.take()) return
           const batch = packRecipes(recipes)
-          say({ type: 'batch', batch }, [batch.numbers.buffer, batch.digests.buffer])
+          say({ type: 'batch', batch, notes, ...(widen != null ? { widen } : {}) }, [batch.numbers.buffer, batch.digests.buffer])
         }
       }
     )
@@ -146,21 +137,40 @@ export async function split (session: { task: SplitTask, port: MessagePort }): P
   // The other side closes the port, once it has read all of this.
 }
 
-/** Gathers recipes: one in the first batch so that work can begin, then twice as many each time up to the limits. */
-async function * batched (recipes: AsyncIterable<BlockRecipe>): AsyncGenerator<BlockRecipe[]> {
+/**
+ * Gathers recipes: one in the first batch so that work can begin, then twice as many each time up to the limits. A change of the schema
+ * begins a batch of its own, since it comes before the blocks that follow it and after those that precede it.
+ */
+async function * batched (items: AsyncIterable<SplitItem>): AsyncGenerator<SplitBatch> {
   let most = 1
   let bytes = 0
-  let batch: BlockRecipe[] = []
-  for await (const recipe of recipes) {
-    batch.push(recipe)
-    bytes += recipe.size
-    if (batch.length < most && bytes < SPLIT_BATCH_BYTES) continue
-    yield batch
-    batch = []
+  let recipes: BlockRecipe[] = []
+  let notes: Note[] = []
+  let widen: Record<string, unknown> | undefined
+  const take = (): SplitBatch => {
+    const batch = { recipes, notes, ...(widen != null ? { widen } : {}) }
+    recipes = []
+    notes = []
+    widen = undefined
     bytes = 0
+    return batch
+  }
+  for await (const item of items) {
+    if ('note' in item) {
+      if ('widen' in item) {
+        if (recipes.length > 0) yield take()
+        widen = item.widen
+      }
+      notes.push(item.note)
+      continue
+    }
+    recipes.push(item)
+    bytes += item.size
+    if (recipes.length < most && bytes < SPLIT_BATCH_BYTES) continue
+    yield take()
     most = Math.min(most * 2, SPLIT_BATCH_RECIPES)
   }
-  if (batch.length > 0) yield batch
+  if (recipes.length > 0 || notes.length > 0) yield take()
 }
 
 /** Permissions to send: `take` waits for one, and gives false once the other side wants no more. */
@@ -226,7 +236,7 @@ function obey (writer: PartialOutput, order: OutputOrder): Promise<unknown> {
     case 'add': return writer.add(unpackParts(order.parts))
     case 'finish': return writer.finish(order.expected)
     case 'commit': return writer.commit()
-    case 'reset': return writer.reset()
+    case 'reset': return writer.reset(order.conversion)
     case 'abort': return writer.abort()
   }
 }

@@ -1,11 +1,11 @@
 /** The toolbox over piscina: short tasks in one pool, sessions (a split, an output) in pools of their own. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { SESSION_THREADS_MAX, SESSIONS_PER_THREAD, THREAD_IDLE_MS, TOOLBOX_QUEUE_MAX, TOOLBOX_THREADS } from './constants.ts'
-import type { BlockRecipe, BlockSource, BlockTarget, Conversion, Distance, Input, MediaType } from './index.ts'
+import type { BlockRecipe, BlockSource, BlockTarget, Conversion, Distance, Input } from './index.ts'
 import { packParts, unpackError, unpackRecipes, type Outcome, type OutputNews, type OutputOrder, type SplitNews, type SplitOrder } from './thread-messages.ts'
-import type { OutputWriter, Toolbox, ToolboxInit } from './toolbox.ts'
+import type { OutputWriter, Prepared, SplitBatch, Toolbox, ToolboxInit } from './toolbox.ts'
 
 export function createToolbox (init: ToolboxInit): Toolbox {
   return new ThreadToolbox(init)
@@ -49,8 +49,14 @@ class ThreadToolbox implements Toolbox {
     return this.#run('describe', { path, from })
   }
 
-  prepare (inputs: Input[], to: MediaType, settings: Record<string, string>): Promise<Conversion> {
-    return this.#run('prepare', { inputs, to, settings })
+  async prepare (inputs: Input[], to: string, settings: Record<string, string>): Promise<Prepared> {
+    await mkdir(this.#scratch, { recursive: true })
+    return await this.#run('prepare', { inputs, to, settings, scratch: this.#scratch })
+  }
+
+  async release ({ copies }: Prepared): Promise<void> {
+    // What cannot be removed now goes with the scratch folder at the next start.
+    await Promise.all(copies.map(async path => { await rm(path, { force: true }).catch(() => undefined) }))
   }
 
   materialise (inputs: Input[], recipe: BlockRecipe, path: string): Promise<void> {
@@ -70,7 +76,7 @@ class ThreadToolbox implements Toolbox {
     return await this.#run('distance', { inputs, recipe, result, conversion, scratch: this.#scratch })
   }
 
-  async * split (inputs: Input[], conversion: Conversion, target: BlockTarget, options: { signal: AbortSignal }): AsyncGenerator<BlockRecipe[]> {
+  async * split (inputs: Input[], conversion: Conversion, target: BlockTarget, options: { signal: AbortSignal }): AsyncGenerator<SplitBatch> {
     const signal = AbortSignal.any([options.signal, this.#stopping.signal])
     signal.throwIfAborted()
     const { port1, port2 } = new MessageChannel()
@@ -88,7 +94,7 @@ class ThreadToolbox implements Toolbox {
         if (news.type === 'end') return
         if (news.type === 'error') throw unpackError(news.error)
         say({ type: 'more' })
-        yield unpackRecipes(news.batch)
+        yield { recipes: unpackRecipes(news.batch), notes: news.notes, ...(news.widen != null ? { widen: news.widen } : {}) }
       }
     } finally {
       signal.removeEventListener('abort', stop)
@@ -165,8 +171,8 @@ class ThreadOutput implements OutputWriter {
     this.#end()
   }
 
-  async reset (): Promise<void> {
-    await this.#order({ type: 'reset' })
+  async reset (conversion?: Conversion): Promise<void> {
+    await this.#order({ type: 'reset', conversion })
   }
 
   async abort (): Promise<void> {

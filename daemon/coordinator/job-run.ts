@@ -3,7 +3,7 @@
  *
  * Facts are gathered and stepped together once per tick, so that a thousand small results cost one step.
  */
-import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter } from '../block-convert/index.ts'
+import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type Note, type OutputWriter, type Prepared, type SplitBatch } from '../block-convert/index.ts'
 import type { Offer } from '../task-protocol/index.ts'
 import { Checks } from './checks.ts'
 import { INLINE_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, REFUSALS_TOLD, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
@@ -25,9 +25,10 @@ export interface JobRunInit {
   /** Part of its journal keys. */
   key: string
   request: JobRequest
+  /** As described, for what must be unchanged at the end; blocks are cut from `prepared.inputs`. */
   inputs: Input[]
+  prepared: Prepared
   writer: OutputWriter
-  conversion: Conversion
   bound: number
   /** Monotonic milliseconds of submission; the deadline counts from there. */
   startedAt: number
@@ -54,14 +55,16 @@ export class JobRun {
   readonly #stores = new Limiter(STORES_AT_ONCE)
   readonly #ended = Promise.withResolvers<JobEnd>()
   readonly #blockBytes: number
-  #splitter: AsyncIterator<BlockRecipe[]> | undefined
+  #splitter: AsyncIterator<SplitBatch> | undefined
+  readonly notes: Note[]
   #events: JobEventIn[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #faulty = false
 
   constructor (components: JobComponents, init: JobRunInit) {
-    const { request, inputs, conversion, writer } = init
+    const { request, prepared: { inputs, conversion, notes }, writer } = init
+    this.notes = [...notes]
     this.#components = components
     this.#init = init
     this.#machine = createJobMachine({
@@ -82,7 +85,7 @@ export class JobRun {
     this.#reader = new RecipeReader(inputs)
     this.#shelf = new ResultShelf(components, init.key)
     this.#checks = new Checks({ toolbox: components.toolbox, conversion, inputs, reader: this.#reader, recipe, shelf: this.#shelf, push })
-    this.#lane = new OutputLane({ writer, inputs, output: request.output, shelf: this.#shelf, push, warn })
+    this.#lane = new OutputLane({ writer, inputs: init.inputs, output: request.output, shelf: this.#shelf, push, warn })
     this.#recruiter = new Recruiter({
       source: components.workers,
       offer: this.#offer(),
@@ -94,13 +97,14 @@ export class JobRun {
       recipe,
       order: (what, attempt, kind) => this.#order(what, attempt, kind),
       ownerOf: (block, attempt) => this.#machine.ownerOf(block, attempt),
-      inputsUnchanged: async () => { await checkUnchanged(inputs) },
+      inputsUnchanged: async () => { await checkUnchanged(init.inputs) },
       news: init.news,
       warn,
       log: components.log
     })
   }
 
+  get conversion (): Conversion { return this.#init.prepared.conversion }
   get written (): { size: number, digest: Uint8Array } | undefined { return this.#lane.written }
   get mergeMs (): number { return this.#lane.mergeMs }
   get checkMs (): number { return this.#checks.checkMs + this.#lane.checkMs }
@@ -108,7 +112,7 @@ export class JobRun {
 
   /** Runs the job; resolves, never rejects, when it has ended. */
   async start (): Promise<JobEnd> {
-    const { request, inputs, conversion } = this.#init
+    const { request, prepared: { inputs, conversion } } = this.#init
     const wanted = request.place ?? 'any'
     const plan = planPlace(wanted, inputs.reduce((sum, { size }) => sum + size, 0), request.nodes)
     this.#init.news({ type: 'plan', message: `${plan.reason}; blocks of about ${this.#blockBytes} bytes` })
@@ -224,7 +228,8 @@ export class JobRun {
         return
       }
       const sizes: number[] = []
-      for (const recipe of value) {
+      this.notes.push(...value.notes)
+      for (const recipe of value.recipes) {
         this.#recipes.push(recipe)
         sizes.push(recipe.size)
       }
@@ -264,7 +269,7 @@ export class JobRun {
   }
 
   #offer (): Offer {
-    const { job, conversion, request, created } = this.#init
+    const { job, prepared: { conversion }, request, created } = this.#init
     return {
       job,
       converter: conversion.converter.id,
@@ -286,7 +291,7 @@ export class JobRun {
         return order
       })
     }
-    if (kind === 'local') order.materialise = async path => { await this.#components.toolbox.materialise(this.#init.inputs, recipe, path) }
+    if (kind === 'local') order.materialise = async path => { await this.#components.toolbox.materialise(this.#init.prepared.inputs, recipe, path) }
     order.open = signal => this.#stream(recipe, signal)
     return order
   }
@@ -317,7 +322,7 @@ export class JobRun {
     const block = error.details?.block
     const recipe = typeof block === 'number' ? this.#recipes[block] : undefined
     if (recipe == null) return error
-    const path = this.#init.inputs[recipe.origin.input]?.path
+    const path = this.#init.prepared.inputs[recipe.origin.input]?.path
     const line = error.details?.line
     const where = typeof line === 'number' ? `${path}, line ${line}` : `${path}, from line ${recipe.origin.line}`
     return {

@@ -2,7 +2,7 @@
  * A job from acceptance to report: prepares it, runs it, records how it ended. What happens in between is decided by the machine and
  * carried out by `JobRun`.
  */
-import type { Conversion, Input, OutputWriter, Toolbox } from '../block-convert/index.ts'
+import type { Conversion, Input, OutputWriter, Prepared, Toolbox } from '../block-convert/index.ts'
 import type { Log } from '../log.ts'
 import type { BlockStore, Journal } from '../store/index.ts'
 import type { BlockRefs } from './block-refs.ts'
@@ -67,7 +67,7 @@ export class RunningJob implements Job {
   #state: JobState = 'preparing'
   #error: JobError | undefined
   #finished: number | undefined
-  #conversion: Conversion | undefined
+  #prepared: Prepared | undefined
   #run: JobRun | undefined
   #prepareMs = 0
   #runStartedAt = 0
@@ -131,7 +131,7 @@ export class RunningJob implements Job {
       inputDigests: this.#inputDigests,
       output: { path: this.output, mediaType: this.#init.to },
       written: this.#run?.written,
-      conversion: this.#conversion,
+      conversion: this.#conversion(),
       bound: this.#bound(),
       counts,
       timing: {
@@ -180,18 +180,20 @@ export class RunningJob implements Job {
   /** Everything that must be decided before the first block; gives the open output. */
   async #prepare (): Promise<OutputWriter> {
     const { toolbox, clock, journal } = this.#components
-    const { request, inputs, spec, to } = this.#init
+    const { request, inputs, spec } = this.#init
     this.#news({ type: 'state', state: 'preparing' })
     const deadline = request.deadlineSeconds == null
       ? undefined
       : setTimeout(() => { this.#stop.reject(new Stopped({ code: 'deadline', message: 'the deadline passed while the job was prepared' })) }, Math.min(TIMER_MS_MAX, request.deadlineSeconds * 1000))
     try {
-      const preparing = toolbox.prepare(inputs, to, request.settings ?? {})
-      this.#conversion = await Promise.race([preparing, this.#stop.promise])
+      const preparing = toolbox.prepare(inputs, request.to, request.settings ?? {})
+      // A job that is stopped meanwhile does not wait for it; what it leaves goes when it is done.
+      preparing.then(async prepared => { if (this.#stopped != null) await toolbox.release(prepared) }, () => {})
+      this.#prepared = await Promise.race([preparing, this.#stop.promise])
       // On record before the first byte is written: whatever happens, a restart knows where to look for what is left.
       const record = encodeRecord({ phase: 'running', job: spec.id, key: this.#key, spec: spec.bytes, output: request.output, report: this.report() })
       await Promise.race([this.#stop.promise, journal.append(this.recordKey, record)])
-      const writer = await toolbox.output(request.output, this.#conversion, { overwrite: request.overwrite ?? false })
+      const writer = await toolbox.output(request.output, this.#prepared.conversion, { overwrite: request.overwrite ?? false })
         .catch((error: unknown) => { throw new Stopped(toOutputError(error, request.output)) })
       if (this.#stopped != null) {
         await writer.abort()
@@ -214,7 +216,7 @@ export class RunningJob implements Job {
       request,
       inputs,
       writer,
-      conversion: this.#conversion as Conversion,
+      prepared: this.#prepared as Prepared,
       bound: this.#bound(),
       startedAt: this.#startedAt,
       created: this.#init.created,
@@ -289,8 +291,13 @@ export class RunningJob implements Job {
     }
   }
 
+  /** As it is now: a schema that was widened is part of it. */
+  #conversion (): Conversion | undefined {
+    return this.#run?.conversion ?? this.#prepared?.conversion
+  }
+
   #bound (): number {
-    const equivalence = this.#conversion?.converter.equivalence
+    const equivalence = this.#conversion()?.converter.equivalence
     return equivalence == null || typeof equivalence === 'string' ? 0 : equivalence.default
   }
 }

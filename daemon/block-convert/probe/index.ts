@@ -49,7 +49,7 @@ export const probe: Family = {
   },
 
   async prepare (_inputs, converter, settings) {
-    return fromSettings(converter.id, converter.id === fault.id ? FAULT_RULES : rulesOf(converter.id), settings)
+    return { parameters: fromSettings(converter.id, converter.id === fault.id ? FAULT_RULES : rulesOf(converter.id), settings), notes: [] }
   },
 
   split (inputs, conversion, target) {

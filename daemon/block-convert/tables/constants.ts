@@ -2,13 +2,16 @@
 
 export const CSV = 'text/csv'
 export const NDJSON = 'application/x-ndjson'
+export const JSON_ARRAY = 'application/json'
 export const PARQUET = 'application/vnd.apache.parquet'
+export const ARROW_FILE = 'application/vnd.apache.arrow.file'
+export const ARROW_STREAM = 'application/vnd.apache.arrow.stream'
 
 /** The DuckDB these converters are pinned to; part of every edge's version, since another one may write other bytes. */
 export const DUCKDB_VERSION = '1.5.5'
 
-/** Bytes of one record (CSV record, JSON line); above it the input is refused: no engine takes longer lines gladly. */
-export const RECORD_BYTES_MAX = 64 * 1024 * 1024
+/** Bytes of one record (CSV record, JSON object); above it the input is refused: a text of V8 has at most 512 Mi characters. */
+export const RECORD_BYTES_MAX = 256 * 1024 * 1024
 
 /** Bytes read at once while splitting: large enough for few system calls, small enough to stay in the processor's cache. */
 export const SCAN_CHUNK_BYTES = 1024 * 1024
@@ -32,7 +35,7 @@ export const SAMPLE_WINDOWS = 40
 export const SAMPLE_WINDOW_BYTES = 32 * 1024
 
 /** Columns of a table; above it the parameters, sent with every lease, would grow past their limit. */
-export const COLUMNS_MAX = 4096
+export const COLUMNS_MAX = 16_384
 
 /** Characters of a column's name; longer ones are content, not names. */
 export const COLUMN_NAME_MAX = 1024

@@ -1,37 +1,37 @@
 /**
- * The edges between CSV, NDJSON and Parquet, all carried by DuckDB. What comes out:
+ * The edges between all table formats, carried by DuckDB (Arrow through apache-arrow on its way in or out). What comes out:
  *
  * - Parquet: one file per block, row groups of 122,880 rows, types as `Column` says.
  * - CSV: the dialect's header if it has one; NULL is empty, the empty string `""`; dates and times `yyyy-mm-dd hh:mm:ss[.f]`, with
- *   `+00` if they are instants; doubles in the shortest form that reads back equal, `nan`, `inf`; bytes as `\xHH` where not printable.
- * - NDJSON: one object per row with every key; numbers with all their digits (a DECIMAL is a JSON number written exactly); dates and
- *   times as strings in the same form; NULL is null; JSON columns are embedded values. NaN and infinities are `unsupported`.
+ *   `+00` if they are instants; doubles in the shortest form that reads back equal, `nan`, `inf`; bytes as `\xHH` where not printable; nested
+ *   values as JSON text.
+ * - JSON: one object per row with every key; numbers with all their digits (a DECIMAL is a JSON number written exactly); dates and
+ *   times as strings in the same form; NULL is null; JSON columns are embedded values.
+ * - Arrow: an IPC stream per block.
  */
 import { createHash } from 'node:crypto'
 import { realpath, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CSV, DUCKDB_VERSION, NDJSON, PARQUET } from './constants.ts'
-import { copyWithOneLineEnd } from './csv-line-ends.ts'
-import { readSql, runCopy, selectSql, literal, targetSql } from './duckdb.ts'
+import { DUCKDB_VERSION } from './constants.ts'
+import { withEngine } from './engine/duckdb.ts'
 import { ConversionError } from '../errors.ts'
-import type { BlockResult, BlockSource, ConvertContext, Converter, MediaType, Parameters } from '../index.ts'
+import { sourceFormat, TABLE_TYPES, targetFormat, type TableType } from './formats.ts'
+import type { BlockResult, BlockSource, ConvertContext, Converter, Parameters } from '../index.ts'
 import { readTableParameters } from './parameters.ts'
 import type { TableParameters } from './schema.ts'
 
 /** Raised when the SQL or the rules of reading and writing change what comes out. */
-const EDGE_VERSION = 1
+const EDGE_VERSION = 2
 
-const NAMES: Record<MediaType, 'csv' | 'ndjson' | 'parquet'> = { [CSV]: 'csv', [NDJSON]: 'ndjson', [PARQUET]: 'parquet' }
+/** Every direction, a format to itself included (inputs become one output, another dialect, other row groups). */
+export const tableConverters: Converter[] = TABLE_TYPES.flatMap(from => TABLE_TYPES.map(to => edge(from, to)))
 
-/** Every direction between the three. */
-export const tableConverters: Converter[] = Object.keys(NAMES).flatMap(from => Object.keys(NAMES).filter(to => to !== from).map(to => edge(from, to)))
-
-function edge (from: MediaType, to: MediaType): Converter {
+function edge (from: TableType, to: TableType): Converter {
   return {
-    id: `table/${NAMES[from]}-${NAMES[to]}`,
+    id: `table/${from.name}-${to.name}`,
     version: `${EDGE_VERSION}+duckdb-${DUCKDB_VERSION}`,
-    from,
-    to,
+    from: from.mediaType,
+    to: to.mediaType,
     equivalence: 'content-exact',
     // With one thread per block, as the executor runs them; with more, the order of pages may differ.
     deterministic: 'bytes',
@@ -42,10 +42,11 @@ function edge (from: MediaType, to: MediaType): Converter {
   }
 }
 
-function validate (params: Parameters, from: MediaType, to: MediaType): TableParameters {
+function validate (params: Parameters, from: TableType, to: TableType): TableParameters {
   const result = readTableParameters(params)
-  if (result.source.format !== NAMES[from]) throw new ConversionError('bad-parameters', `parameter 'source.format' must be ${NAMES[from]}`, { key: 'source.format' })
-  if (result.target.format !== NAMES[to]) throw new ConversionError('bad-parameters', `parameter 'target.format' must be ${NAMES[to]}`, { key: 'target.format' })
+  if (result.source.format !== from.format) throw new ConversionError('bad-parameters', `parameter 'source.format' must be ${from.format}`, { key: 'source.format' })
+  if (result.target.format !== to.format) throw new ConversionError('bad-parameters', `parameter 'target.format' must be ${to.format}`, { key: 'target.format' })
+  if (result.target.format === 'arrow' && result.target.container !== (to.name === 'arrows' ? 'stream' : 'file')) throw new ConversionError('bad-parameters', `parameter 'target.container' does not go with ${to.mediaType}`, { key: 'target.container' })
   if (result.rows != null && result.source.format !== 'parquet') throw new ConversionError('bad-parameters', 'parameter \'rows\' is for Parquet blocks only', { key: 'rows' })
   if (result.lineEnds != null && result.source.format !== 'csv') throw new ConversionError('bad-parameters', 'parameter \'lineEnds\' is for CSV blocks only', { key: 'lineEnds' })
   return result
@@ -54,7 +55,7 @@ function validate (params: Parameters, from: MediaType, to: MediaType): TablePar
 /** Parts meet in one output if their columns and their target form agree; what they came from does not matter. */
 function mergeClass (params: TableParameters): string {
   const names = params.columns.map(({ name, type }) => [name, type])
-  return createHash('sha256').update(JSON.stringify([names, Object.entries(params.target).toSorted()])).digest('hex').slice(0, 32)
+  return createHash('sha256').update(JSON.stringify([names, Object.entries(params.target).toSorted(), params.partition ?? []])).digest('hex').slice(0, 32)
 }
 
 async function convertTable (input: BlockSource, params: TableParameters, context: ConvertContext): Promise<BlockResult> {
@@ -71,21 +72,11 @@ async function convertTable (input: BlockSource, params: TableParameters, contex
     size = input.bytes.length
     await writeFile(path, input.bytes, { flag: 'wx' })
   }
-  const { columns, source, target, rows, lineEnds } = params
-  if (source.format === 'csv' && lineEnds === 'mixed') {
-    const copy = join(folder, `${basename(output)}.lines`)
-    size = await copyWithOneLineEnd(path, copy, source.dialect)
-    path = copy
-  }
-  const from = readSql(path, size, columns, source, context.threads, rows)
-  const sql = `COPY (SELECT ${selectSql(columns, target)} FROM ${from}) TO ${literal(output)} ${targetSql(target)}`
-  const units = await runCopy(sql, output, columns, {
-    folder,
-    input: path,
-    threads: context.threads,
-    memoryBytes: context.memoryBytes,
-    signal: context.signal,
-    progress: context.progress
+  const { threads, signal, memoryBytes, progress } = context
+  const [source, target] = await Promise.all([sourceFormat(params.source.format), targetFormat(params.target.format)])
+  const units = await withEngine(output, params.columns, { folder, input: path, threads, memoryBytes, signal, progress }, async connection => {
+    const task = { connection, params, path, size, folder, output, threads, signal }
+    return await target.write(task, await source.from(task))
   })
   return { units }
 }

@@ -15,7 +15,7 @@ import { firstDifference, showValue } from './values.ts'
 export async function tableDistance (original: BlockSource, result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<Distance> {
   const { columns } = params
   const rows = (recipe.slice?.rows ?? params.rows) as [number, number] | undefined
-  const wanted = readBatches(original, params.source, columns, { rows, side: 'source', firstLine: recipe.origin.line })
+  const wanted = readBatches(original, params.source, columns, { rows, present: params.present, side: 'source', firstLine: recipe.origin.line })
   const given = readBatches(result, params.target, columns, { side: 'result' })
   const kinds = columns.map(column => parseType(column.type).kind)
   let compared = 0

@@ -1,29 +1,26 @@
 /**
- * Tables: CSV, NDJSON and Parquet in every direction. Columns and types are decided once per job from samples
- * (`prepare.ts`), proved for every value while the input is cut into blocks (`*-split.ts`), converted by DuckDB
- * (`converters.ts`), merged without re-encoding (`*-merge.ts`) and compared by independent readers (`distance.ts`).
+ * Tables: CSV, NDJSON, JSON, Parquet and Arrow in every direction. Columns and types are decided once per job (`prepare.ts`), proved for
+ * every value while the input is cut into blocks, converted by DuckDB (`converters.ts`), merged without re-encoding and compared by
+ * independent readers (`distance.ts`). What a format brings is in its own folder, behind the contract of `format.ts`.
  *
  * What only some processes need is loaded when it is first used, so a daemon that coordinates stays small.
  */
-import { CSV, NDJSON, PARQUET } from './constants.ts'
 import { tableConverters } from './converters.ts'
-import type { BlockRecipe, BlockTarget, Conversion, Family, Input, Merger } from '../index.ts'
+import { sourceFormat, TABLE_TYPES, targetFormat } from './formats.ts'
+import type { BlockRecipe, BlockTarget, Conversion, Family, Input, Merger, SplitItem } from '../index.ts'
 import { readTableParameters } from './parameters.ts'
 import type { TableParameters } from './schema.ts'
 import { sniffTable } from './sniff.ts'
 
 export const tables: Family = {
   name: 'tables',
-  mediaTypes: [
-    { mediaType: CSV, extensions: ['csv'] },
-    { mediaType: NDJSON, extensions: ['ndjson', 'jsonl'] },
-    { mediaType: PARQUET, extensions: ['parquet', 'pq'] }
-  ],
+  mediaTypes: TABLE_TYPES.map(({ mediaType, extensions }) => ({ mediaType, extensions })),
   converters: tableConverters,
   sniff: sniffTable,
-  prepare: async (inputs, converter, settings) => {
+  prepare: async (inputs, converter, settings, options) => {
     const { prepareTable } = await import('./prepare.ts')
-    return { ...await prepareTable(inputs, converter, settings) }
+    const { parameters, notes } = await prepareTable(inputs, converter, settings, options)
+    return { parameters: { ...parameters }, notes }
   },
   split,
   merger: conversion => lazyMerger(tableParameters(conversion)),
@@ -41,29 +38,14 @@ export const tables: Family = {
   }
 }
 
-async function * split (inputs: Input[], conversion: Conversion, target: BlockTarget): AsyncGenerator<BlockRecipe> {
+async function * split (inputs: Input[], conversion: Conversion, target: BlockTarget): AsyncGenerator<SplitItem> {
   const params = tableParameters(conversion)
-  switch (params.source.format) {
-    case 'csv': {
-      const { splitCsv } = await import('./csv-split.ts')
-      return yield * splitCsv(inputs, params, target)
-    }
-    case 'ndjson': {
-      const { splitNdjson } = await import('./ndjson-split.ts')
-      return yield * splitNdjson(inputs, params, target)
-    }
-    case 'parquet': {
-      const { splitParquet } = await import('./parquet-split.ts')
-      return yield * splitParquet(inputs, params, target)
-    }
-  }
+  yield * (await sourceFormat(params.source.format)).split(inputs, params, target)
 }
 
 function lazyMerger (params: TableParameters): Merger {
   let merger: Promise<Merger> | undefined
-  const load = (): Promise<Merger> => merger ??= params.target.format === 'parquet'
-    ? import('./parquet-merge.ts').then(module => module.parquetMerger(params))
-    : import('./text-merge.ts').then(module => module.textMerger(params))
+  const load = (): Promise<Merger> => merger ??= targetFormat(params.target.format).then(format => format.merger(params))
   return {
     async * start () { yield * (await load()).start() },
     async * add (part) { yield * (await load()).add(part) },

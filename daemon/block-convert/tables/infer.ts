@@ -3,7 +3,7 @@
  * value of the input against it.
  */
 import { decimalDigits, DECIMAL_DIGITS, isInteger64, lexicalRule } from './lexical.ts'
-import type { Field } from './dialect.ts'
+import type { Field } from './csv/dialect.ts'
 
 /** What one text could be at best. */
 export type Lexeme = 'integer' | 'decimal' | 'boolean' | 'date' | 'time' | 'timestamp' | 'text'

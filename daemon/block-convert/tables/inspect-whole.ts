@@ -8,7 +8,7 @@ import type { TableParameters } from './schema.ts'
 
 /** @throws ConversionError `bad-input` saying what is wrong */
 export async function inspectWholeTable (path: string, expected: { units?: number, blocks: number }, params: TableParameters): Promise<{ units: number }> {
-  const found = inspectForm({ path, size: 0 }, params)
+  const found = await inspectForm({ path, size: 0 }, params, true)
   if (expected.units != null && found.units !== expected.units) {
     throw new ConversionError('bad-input', `the output has ${found.units} rows instead of ${expected.units}`, { rows: found.units, expected: expected.units })
   }

@@ -1,9 +1,8 @@
-/** The always-on check of one result. What it proves is said in parquet-inspect.ts and text-inspect.ts. */
+/** The always-on check of one result. What it proves is said in parquet/inspect.ts and text-inspect.ts. */
 import { ConversionError } from '../errors.ts'
+import { targetFormat } from './formats.ts'
 import type { BlockRecipe, BlockSource } from '../index.ts'
-import { inspectParquet } from './parquet-inspect.ts'
 import type { TableParameters } from './schema.ts'
-import { inspectText } from './text-inspect.ts'
 
 /**
  * Checks structure, schema and row count of a result, and gives its rows.
@@ -11,18 +10,17 @@ import { inspectText } from './text-inspect.ts'
  * @throws ConversionError `bad-input` saying what is wrong
  */
 export async function inspectTable (result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<{ units: number }> {
-  const found = inspectForm(result, params)
+  const found = await inspectForm(result, params, false)
   if (recipe.units != null && found.units !== recipe.units) {
     throw new ConversionError('bad-input', `the result has ${found.units} rows instead of ${recipe.units}`, { rows: found.units, expected: recipe.units })
   }
   return found
 }
 
-/** The check without a count to compare with. */
-export function inspectForm (source: BlockSource, params: TableParameters): { units: number } {
-  const { target } = params
+/** The check without a count to compare with; `whole`: of the merged output. */
+export async function inspectForm (source: BlockSource, params: TableParameters, whole: boolean): Promise<{ units: number }> {
   try {
-    return target.format === 'parquet' ? inspectParquet(source, params, target) : inspectText(source, params, target)
+    return await (await targetFormat(params.target.format)).inspect(source, params, whole)
   } catch (error) {
     // what we cannot represent is nothing that a converter of ours may give
     if (error instanceof ConversionError && error.code === 'unsupported') throw new ConversionError('bad-input', error.message, error.details)

@@ -1,33 +1,49 @@
 /** What a table conversion is told about its data: columns, types and the form of both ends. Part of its identity. */
+import type { Encoding } from '../index.ts'
 
-/** How a CSV text is written. Every field is one ASCII character. */
+/** How a CSV text is written. Every field is one ASCII character, or '' where that is allowed. */
 export interface Dialect {
   delimiter: string
+  /** '': there are no quotes, every character but delimiter and line ends is content. */
   quote: string
-  /** Equal to `quote` when quotes are doubled. */
+  /** Equal to `quote` when quotes are doubled; '' exactly if `quote` is. */
   escape: string
   /** The first line names the columns. */
   header: boolean
+  /** Lines that begin with it are no records. Sources only. @default there are none */
+  comment?: string
 }
 
-export type SourceForm =
-  | { format: 'csv', dialect: Dialect }
-  | { format: 'ndjson' }
-  | { format: 'parquet' }
 
+export type SourceForm =
+  /** `ragged`: records with too few or too many fields are made to fit, or left out (and counted). @default an error */
+  | { format: 'csv', dialect: Dialect, ragged?: 'pad' | 'skip' }
+  /** `fractions: 'double'`: numbers that a double rounds may be rounded. */
+  | { format: 'ndjson' | 'json', fractions?: 'double' }
+  | { format: 'parquet' }
+  /** Blocks are IPC streams, whatever container the file is. */
+  | { format: 'arrow' }
+
+/** Text targets may be compressed part by part; `brotli` only as a whole, since it knows no concatenation. */
 export type TargetForm =
-  | { format: 'csv', dialect: Dialect }
-  | { format: 'ndjson' }
+  | { format: 'csv', dialect: Dialect, encoding?: Encoding }
+  /** `nonfinite`: NaN and infinities become texts, null, or are an error. @default 'text' */
+  | { format: 'ndjson' | 'json', nonfinite?: 'text' | 'null' | 'error', encoding?: Encoding }
   | { format: 'parquet', compression: 'snappy' | 'zstd' | 'uncompressed' | 'gzip' }
+  /** Parts are IPC streams of one schema; the merger makes the container. */
+  | { format: 'arrow', container: 'file' | 'stream' }
+
+export type FormatName = SourceForm['format']
 
 /**
- * The type of a column: a DuckDB type name. Text sources give only BOOLEAN, BIGINT, DECIMAL(p,s), DOUBLE, DATE, TIME,
- * TIMESTAMP, TIMESTAMPTZ, VARCHAR and JSON (nested JSON values, kept as JSON text); Parquet sources also the narrower
- * integers, FLOAT, BLOB, UUID, TIMESTAMP_S/MS/NS.
+ * The type of a column: a DuckDB type name (types.ts). CSV gives BOOLEAN, BIGINT, DECIMAL(p,s), DOUBLE, DATE, TIME, TIMESTAMP,
+ * TIMESTAMPTZ and VARCHAR; JSON those and JSON (any value, kept as its text), LIST and STRUCT; Parquet and Arrow all there are.
  */
 export interface Column {
   name: string
   type: string
+  /** The user gave the type: a value that contradicts it is an error, not a reason to widen it. */
+  fixed?: true
 }
 
 /**
@@ -39,14 +55,22 @@ export interface Column {
  * anything else is VARCHAR. An empty unquoted CSV field is NULL, a quoted empty one is the empty string.
  */
 export interface TableParameters {
+  /** All columns of the output, in order: the inputs' united by name. `types` is merged in when they are read. */
   columns: Column[]
   source: SourceForm
   target: TargetForm
+  /** Names of the columns the output is divided by: one file per combination of their values. */
+  partition?: string[]
   /** Only for one block: rows [from, to) of the bytes given (a slice of a Parquet row group). */
   rows?: [number, number]
-  /** Only for one block: its CSV lines end in ways the engine would misread, so they are made equal for it (csv-line-ends.ts). */
+  /** Only for one block: its CSV lines end in ways the engine would misread, so they are made equal for it (csv/line-ends.ts). */
   lineEnds?: 'mixed'
+  /** Only for one block, where its input lacks columns or has them in another order: positions in `columns`, in the block's order. The others are NULL. */
+  present?: number[]
 }
+
+/** Schema epochs: `types` in a block's slice or a job's parameters, by position in `columns`, override what was inferred. */
+export type TypeOverrides = Record<string, string>
 
 /** Reads parameters that crossed the wire; throws ConversionError `bad-parameters` naming the key. */
 export { readTableParameters } from './parameters.ts'

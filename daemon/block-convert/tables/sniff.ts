@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { SNIFF_BYTES } from '../constants.ts'
 import { CSV, NDJSON, PARQUET } from './constants.ts'
-import { parseRecords, sniffDelimiter } from './dialect.ts'
+import { parseRecords, sniffDelimiter } from './csv/dialect.ts'
 import { ConversionError } from '../errors.ts'
 import type { MediaType } from '../index.ts'
 

@@ -4,7 +4,7 @@
  */
 import { ConversionError } from '../errors.ts'
 import type { BlockSource } from '../index.ts'
-import { READ_BYTES } from './parquet-limits.ts'
+import { READ_BYTES } from './parquet/limits.ts'
 import { RandomAccess } from './random-access.ts'
 import type { TableParameters, TargetForm } from './schema.ts'
 import { headerEnd } from './text-merge.ts'

@@ -4,9 +4,9 @@
  */
 import { ConversionError } from '../errors.ts'
 import type { BlockSource, Merger } from '../index.ts'
-import { READ_BYTES } from './parquet-limits.ts'
+import { READ_BYTES } from './parquet/limits.ts'
 import { RandomAccess } from './random-access.ts'
-import { firstRecord } from './readers/csv.ts'
+import { firstRecord } from './csv/reader.ts'
 import type { Column, Dialect, TableParameters } from './schema.ts'
 
 const LF = 10

@@ -2,7 +2,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 import { RECORD_BYTES_MAX, SCAN_CHUNK_BYTES, SCAN_PADDING } from './constants.ts'
-import { requireUtf8 } from './csv-faults.ts'
+import { requireUtf8 } from './csv/faults.ts'
 import { ConversionError, unreadable } from '../errors.ts'
 import type { BlockRecipe, BlockTarget, Input, RecipePart } from '../index.ts'
 import { inputChanged } from '../source.ts'

@@ -4,7 +4,8 @@
  * `source` parsers hold to the lexical rules of schema.ts and nothing else, for what they let pass is what a conversion
  * promises to keep. `result` parsers take what DuckDB writes, of every type.
  */
-import { jsonValue } from './json-text.ts'
+import { ConversionError } from '../errors.ts'
+import { jsonValue } from './json/text.ts'
 import { parseType } from './types.ts'
 import { canonicalInteger, DATE_INFINITY, INVALID, TIMESTAMP_INFINITY } from './values.ts'
 
@@ -46,6 +47,10 @@ export function textParser (type: string, side: Side): TextParser {
       return value === undefined ? INVALID : value
     }
     case 'BLOB': return parseBlob
+    case 'INTERVAL':
+    case 'LIST':
+    case 'STRUCT':
+    case 'MAP': throw new ConversionError('unsupported', `values of type ${type} cannot be read from text yet`)
     case 'UUID': return text => /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text) ? text : INVALID
   }
 }

@@ -19,7 +19,7 @@ describe('families', () => {
     assert.equal(converterById('table/csv-parquet'), edge)
     assert.equal(converterById('table/csv-parquet', edge!.version), edge)
     assert.equal(converterById('table/csv-parquet', '0'), undefined)
-    assert.equal(findConverter('text/csv', 'text/csv'), undefined)
+    assert.equal(findConverter('text/csv', 'text/html'), undefined)
     assert.equal(familyOf('table/csv-parquet').name, 'tables')
     assert.throws(() => familyOf('none/such'), ConversionError)
   })

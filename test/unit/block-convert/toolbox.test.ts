@@ -50,11 +50,11 @@ describe('toolbox', function () {
     const path = join(folder, `in-${made++}.csv`)
     await writeFile(path, 'id,name\n' + Array.from({ length: rows }, (_, i) => `${i},name ${i}\n`).join(''))
     const inputs = [await toolbox.describe(path)]
-    return { inputs, conversion: await toolbox.prepare(inputs, PARQUET, {}) }
+    return await toolbox.prepare(inputs, PARQUET, {})
   }
 
   async function split (inputs: Input[], conversion: Conversion, bytes: number): Promise<BlockRecipe[]> {
-    return (await Array.fromAsync(toolbox.split(inputs, conversion, { bytes }, forever))).flat()
+    return (await Array.fromAsync(toolbox.split(inputs, conversion, { bytes }, forever))).flatMap(({ recipes }) => recipes)
   }
 
   async function convert (inputs: Input[], conversion: Conversion, recipe: BlockRecipe): Promise<BlockSource> {
@@ -130,15 +130,15 @@ describe('toolbox', function () {
     const path = join(folder, 'many.bin')
     await writeFile(path, new Uint8Array(20_000_000))
     const inputs = [await toolbox.describe(path, 'bin')]
-    const conversion = await toolbox.prepare(inputs, NOOP, {})
+    const { conversion } = await toolbox.prepare(inputs, NOOP, {})
     const batches = toolbox.split(inputs, conversion, { bytes: 200 }, forever)
     let recipes = 0
     for await (const batch of batches) {
       // Work can begin before the first batch could have been filled.
-      if (recipes === 0) assert.equal(batch.length, 1)
-      assert.equal(batch[0]!.index, recipes)
-      recipes += batch.length
-      assert.ok(batch.length <= SPLIT_BATCH_RECIPES)
+      if (recipes === 0) assert.equal(batch.recipes.length, 1)
+      assert.equal(batch.recipes[0]!.index, recipes)
+      recipes += batch.recipes.length
+      assert.ok(batch.recipes.length <= SPLIT_BATCH_RECIPES)
     }
     assert.equal(recipes, 100_000)
 
@@ -165,12 +165,12 @@ describe('toolbox', function () {
     const seen: number[] = []
     await assert.rejects(async () => {
       for await (const batch of toolbox.split(inputs, conversion, { bytes: 10 }, { signal: stop.signal })) {
-        seen.push(batch.length)
+        seen.push(batch.recipes.length)
         if (seen.length === 2) stop.abort(new Error('enough'))
       }
     }, /enough/)
     assert.equal(seen.length, 2)
-    await assert.rejects(async () => { for await (const batch of toolbox.split(inputs, conversion, { bytes: 10 }, { signal: stop.signal })) assert.fail(`${batch.length}`) }, /enough/)
+    await assert.rejects(async () => { for await (const batch of toolbox.split(inputs, conversion, { bytes: 10 }, { signal: stop.signal })) assert.fail(`${batch.recipes.length}`) }, /enough/)
   })
 
   it('runs more splits and outputs at once than it has threads', async () => {

@@ -3,7 +3,7 @@ import { createHash, hash } from 'node:crypto'
 import { mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import {
-  ConversionError, converterById, describeInput, familyOf, findConverter, readRecipeBytes,
+  ConversionError, converterById, describeInput, familyOf, findConverter, mediaTypeOf, readRecipeBytes,
   type BlockSource, type Conversion, type OutputWriter, type Toolbox
 } from '../../../daemon/block-convert/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
@@ -20,15 +20,17 @@ export function inProcessToolbox (): Toolbox {
   return {
     describe: async (path, from) => await describeInput(path, from),
     async prepare (inputs, to, settings) {
-      const converter = findConverter(inputs[0]!.mediaType, to)
+      const converter = findConverter(inputs[0]!.mediaType, mediaTypeOf(to))
       if (converter == null) throw new ConversionError('unknown-type', 'no converter')
       const { id, version, from, equivalence } = converter
-      return { converter: { id, version, from, to, equivalence }, parameters: await familyOf(id).prepare(inputs, converter, settings) }
+      const { parameters, notes } = await familyOf(id).prepare(inputs, converter, settings, {})
+      return { conversion: { converter: { id, version, from, to: converter.to, equivalence }, parameters }, inputs, notes, copies: [] }
     },
+    release: async () => {},
     async * split (inputs, conversion, target, { signal }) {
-      for await (const recipe of familyOf(conversion.converter.id).split(inputs, conversion, target)) {
+      for await (const item of familyOf(conversion.converter.id).split(inputs, conversion, target)) {
         signal.throwIfAborted()
-        yield [recipe]
+        yield 'note' in item ? { recipes: [], notes: [item.note], ...('widen' in item ? { widen: item.widen } : {}) } : { recipes: [item], notes: [] }
       }
     },
     async materialise (inputs, recipe, path) {

@@ -1,5 +1,5 @@
 /** What every reader gives: some consecutive rows, column by column. */
-import { BATCH_ROWS } from '../parquet-limits.ts'
+import { BATCH_ROWS } from '../parquet/limits.ts'
 
 export interface Batch {
   rows: number
@@ -16,6 +16,8 @@ export interface TextReaderOptions {
   path?: string
   /** By which rules texts are read: those of sources, or what DuckDB writes. @default 'source' */
   side?: 'source' | 'result'
+  /** The block has only these columns (positions), in this order; the others are NULL. @default all */
+  present?: number[]
   /** Bytes read at once. @default READ_BYTES */
   chunkBytes?: number
 }

@@ -2,12 +2,13 @@
  * Independent readers: rows of CSV, NDJSON and Parquet in one canonical form (values.ts), by other code than the splitters and
  * the engine, so that a mistake of theirs shows.
  */
+import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
 import type { Column, SourceForm, TargetForm } from '../schema.ts'
 import type { Batch, TextReaderOptions } from './batch.ts'
-import { readCsv } from './csv.ts'
-import { readNdjson } from './ndjson.ts'
-import { readParquet } from './parquet.ts'
+import { readCsv } from '../csv/reader.ts'
+import { readNdjson } from '../json/reader.ts'
+import { readParquet } from '../parquet/reader.ts'
 
 /** Canonical values in column order. */
 export type Row = unknown[]
@@ -25,6 +26,8 @@ export function readBatches (source: BlockSource, form: SourceForm | TargetForm,
     case 'csv': return readCsv(source, form.dialect, columns, options)
     case 'ndjson': return readNdjson(source, columns, options)
     case 'parquet': return readParquet(source, columns, { rows: options.rows, claims: options.side === 'result' })
+    case 'json':
+    case 'arrow': throw new ConversionError('unsupported', `${form.format} cannot be read yet`)
   }
 }
 

@@ -2,7 +2,7 @@
 import { isAscii } from 'node:buffer'
 import { ConversionError } from '../../errors.ts'
 import { RECORD_BYTES_MAX } from '../constants.ts'
-import { READ_BYTES } from '../parquet-limits.ts'
+import { READ_BYTES } from '../parquet/limits.ts'
 import type { RandomAccess } from '../random-access.ts'
 
 const BOM = '\ufeff'

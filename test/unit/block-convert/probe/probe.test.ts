@@ -4,7 +4,7 @@ import { appendFile, mkdtemp, rm, stat, truncate, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { ConversionError, type BlockRecipe, type BlockSource, type Conversion, type Converter, type ConvertContext, type Input } from '../../../../daemon/block-convert/index.ts'
+import { ConversionError, type BlockRecipe, type SplitItem, type BlockSource, type Conversion, type Converter, type ConvertContext, type Input } from '../../../../daemon/block-convert/index.ts'
 import { sleepMs } from '../../../../daemon/block-convert/probe/converters.ts'
 import { probe } from '../../../../daemon/block-convert/probe/index.ts'
 
@@ -24,12 +24,6 @@ function context (output: string, signal = new AbortController().signal, progres
   return { output, threads: 1, memoryBytes: 1 << 20, signal, progress }
 }
 
-async function collect<T> (items: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = []
-  for await (const item of items) all.push(item)
-  return all
-}
-
 function refused (code: string, message: RegExp): (error: unknown) => boolean {
   return error => error instanceof ConversionError && error.code === code && message.test(error.message)
 }
@@ -44,7 +38,12 @@ async function mergeOf (id: string, parts: BlockSource[]): Promise<Buffer> {
 }
 
 async function prepare (id: string, settings: Record<string, string>): Promise<unknown> {
-  return await probe.prepare([], converter(id), settings)
+  return (await probe.prepare([], converter(id), settings, {})).parameters
+}
+
+/** This family yields nothing but blocks. */
+async function blocks (items: AsyncIterable<SplitItem>): Promise<BlockRecipe[]> {
+  return (await Array.fromAsync(items)).map(item => 'note' in item ? assert.fail('a note') : item)
 }
 
 function recipeOf (data: string): BlockRecipe {
@@ -106,7 +105,7 @@ describe('probe', () => {
     it('cuts every input at fixed sizes, with digests, whatever the sizes', async () => {
       await fc.assert(fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 3 }), fc.integer({ min: 1, max: 400 }), async (files, bytes) => {
         const inputs = await Promise.all(files.map(inputOf))
-        const recipes = await collect(probe.split(inputs, conversion('probe/copy'), { bytes }))
+        const recipes = await blocks(probe.split(inputs, conversion('probe/copy'), { bytes }))
         assert.deepEqual(recipes.map(({ index }) => index), recipes.map((_, i) => i))
         const whole = files.map(() => [] as Uint8Array[])
         for (const { parts, size, digest, units, origin } of recipes) {
@@ -126,7 +125,7 @@ describe('probe', () => {
       const data = Buffer.alloc(9_500_000, 'abcdefg')
       const input = await inputOf(data)
       for (const bytes of [5_000_000, 4_194_304, 3_000_001, 700_001]) {
-        const recipes = await collect(probe.split([input], conversion('probe/noop'), { bytes }))
+        const recipes = await blocks(probe.split([input], conversion('probe/noop'), { bytes }))
         assert.equal(recipes.length, Math.ceil(data.length / bytes))
         recipes.forEach(({ digest, size, units }, i) => {
           assert.equal(units, 1)
@@ -138,12 +137,12 @@ describe('probe', () => {
 
     it('says what is wrong', async () => {
       const input = await inputOf(Buffer.alloc(100))
-      await assert.rejects(collect(probe.split([input], conversion('probe/copy'), { bytes: 0 })), refused('bad-parameters', /at least 1 byte/))
-      await assert.rejects(collect(probe.split([{ ...input, path: `${input.path}.none` }], conversion('probe/copy'), { bytes: 10 })), refused('input-unreadable', /no such file/))
+      await assert.rejects(blocks(probe.split([input], conversion('probe/copy'), { bytes: 0 })), refused('bad-parameters', /at least 1 byte/))
+      await assert.rejects(blocks(probe.split([{ ...input, path: `${input.path}.none` }], conversion('probe/copy'), { bytes: 10 })), refused('input-unreadable', /no such file/))
       await truncate(input.path, 50)
-      await assert.rejects(collect(probe.split([input], conversion('probe/copy'), { bytes: 10 })), refused('input-changed', /shorter/))
+      await assert.rejects(blocks(probe.split([input], conversion('probe/copy'), { bytes: 10 })), refused('input-changed', /shorter/))
       await appendFile(input.path, Buffer.alloc(500))
-      assert.equal((await collect(probe.split([input], conversion('probe/copy'), { bytes: 10 }))).length, 10)
+      assert.equal((await blocks(probe.split([input], conversion('probe/copy'), { bytes: 10 }))).length, 10)
     })
   })
 
@@ -151,7 +150,7 @@ describe('probe', () => {
     await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.integer({ min: 1, max: 80 }), fc.constantFrom('probe/noop', 'probe/copy', 'probe/sleep'), async (data, bytes, id) => {
       const input = await inputOf(data)
       const chosen = conversion(id)
-      const recipes: BlockRecipe[] = await collect(probe.split([input], chosen, { bytes }))
+      const recipes: BlockRecipe[] = await blocks(probe.split([input], chosen, { bytes }))
       const parts: BlockSource[] = []
       let units = 0
       for (const recipe of recipes) {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { converterById, familyOf, type BlockRecipe, type BlockSource, type Conversion, type Input, type MediaType } from '../../../../daemon/block-convert/index.ts'
 import { RecipeReader } from '../../../../daemon/block-convert/source.ts'
-import type { Field } from '../../../../daemon/block-convert/tables/dialect.ts'
+import type { Field } from '../../../../daemon/block-convert/tables/csv/dialect.ts'
 import { tableConverters } from '../../../../daemon/block-convert/tables/converters.ts'
 import { readRows } from '../../../../daemon/block-convert/tables/readers/index.ts'
 import type { Column, Dialect, SourceForm, TableParameters, TargetForm } from '../../../../daemon/block-convert/tables/schema.ts'
@@ -140,7 +140,7 @@ export function conversionOf (id: string, params: TableParameters): Conversion {
 }
 
 export async function splitAll (inputs: Input[], conversion: Conversion, bytes: number): Promise<BlockRecipe[]> {
-  return await Array.fromAsync(familyOf(conversion.converter.id).split(inputs, conversion, { bytes }))
+  return (await Array.fromAsync(familyOf(conversion.converter.id).split(inputs, conversion, { bytes }))).flatMap(item => 'note' in item ? [] : [item])
 }
 
 /** Converts each block in this process, inspects it, and merges all. */

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { version } from '@duckdb/node-api'
 import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
 import type { BlockSource, ConvertContext } from '../../../../daemon/block-convert/index.ts'
-import { CSV, DUCKDB_VERSION, NDJSON, PARQUET } from '../../../../daemon/block-convert/tables/constants.ts'
+import { DUCKDB_VERSION } from '../../../../daemon/block-convert/tables/constants.ts'
+import { TABLE_TYPES } from '../../../../daemon/block-convert/tables/formats.ts'
 import { tableConverters } from '../../../../daemon/block-convert/tables/converters.ts'
-import { identifier, literal, runCopy } from '../../../../daemon/block-convert/tables/duckdb.ts'
+import { identifier, literal, withEngine, type EngineInit } from '../../../../daemon/block-convert/tables/engine/duckdb.ts'
 import { readTableParameters, type Column, type SourceForm, type TableParameters, type TargetForm } from '../../../../daemon/block-convert/tables/schema.ts'
 import { rowsOf, withFolder } from './cases.ts'
 
@@ -38,10 +39,14 @@ async function refused (work: Promise<unknown>, code: string, message: RegExp): 
   })
 }
 
+async function runSql (sql: string, output: string, columns: Column[], init: EngineInit): Promise<number> {
+  return await withEngine(output, columns, init, async connection => Number((await connection.runAndReadAll(sql)).getRows()[0]?.[0] ?? 0))
+}
+
 /** A Parquet file made by the engine itself, outside of any converter. */
 async function parquet (folder: string, select: string): Promise<BlockSource> {
   const path = join(folder, `made-${(await readdir(folder)).length}.parquet`)
-  await runCopy(`COPY (${select}) TO ${literal(path)} (FORMAT parquet)`, path, [], { folder, input: path, threads: 1, memoryBytes: 1e9, signal: new AbortController().signal, progress: () => {} })
+  await runSql(`COPY (${select}) TO ${literal(path)} (FORMAT parquet)`, path, [], { folder, input: path, threads: 1, memoryBytes: 1e9, signal: new AbortController().signal, progress: () => {} })
   return { path, size: (await stat(path)).size }
 }
 
@@ -50,9 +55,10 @@ describe('tables: converters', function () {
 
   it('are there in every direction, versioned with the engine that is installed', () => {
     assert.equal(version(), `v${DUCKDB_VERSION}`)
-    assert.deepEqual(tableConverters.map(converter => converter.id).toSorted(), ['table/csv-ndjson', 'table/csv-parquet', 'table/ndjson-csv', 'table/ndjson-parquet', 'table/parquet-csv', 'table/parquet-ndjson'])
+    const names = ['csv', 'ndjson', 'json', 'parquet', 'arrow', 'arrows']
+    assert.deepEqual(tableConverters.map(converter => converter.id), names.flatMap(from => names.map(to => `table/${from}-${to}`)))
     for (const converter of tableConverters) assert.match(converter.version, /^\d+\+duckdb-1\.5\.5$/)
-    assert.deepEqual(new Set(tableConverters.flatMap(converter => [converter.from, converter.to])), new Set([CSV, NDJSON, PARQUET]))
+    assert.deepEqual(new Set(tableConverters.flatMap(converter => [converter.from, converter.to])), new Set(TABLE_TYPES.map(({ mediaType }) => mediaType)))
   })
 
   it('write the same bytes again with one thread', async () => withFolder(async folder => {
@@ -110,7 +116,7 @@ describe('tables: converters', function () {
     await writeFile(secret, '1\n')
     await writeFile(join(work, 'in.csv'), '1\n')
     await symlink(secret, join(work, 'link.csv'))
-    const run = (sql: string): Promise<number> => runCopy(sql, join(work, 'out'), [], { folder: work, input: join(work, 'in.csv'), threads: 1, memoryBytes: 1e8, signal: new AbortController().signal, progress: () => {} })
+    const run = (sql: string): Promise<number> => runSql(sql, join(work, 'out'), [], { folder: work, input: join(work, 'in.csv'), threads: 1, memoryBytes: 1e8, signal: new AbortController().signal, progress: () => {} })
     const copy = (from: string, to: string): string => `COPY (SELECT * FROM read_csv('${from}', columns = {a: 'BIGINT'}, header = false, auto_detect = false)) TO '${to}' (FORMAT csv)`
     assert.equal(await run(copy(join(work, 'in.csv'), join(work, 'out'))), 1)
     for (const sql of [
@@ -129,7 +135,7 @@ describe('tables: converters', function () {
   it('stop at once when they are told to', async () => withFolder(async folder => {
     const stop = new AbortController()
     const path = join(folder, 'out')
-    const endless = runCopy(`COPY (SELECT a FROM range(1000000000000) t(a) WHERE a % 7 = 8) TO ${literal(path)} (FORMAT csv)`, path, [], { folder, input: path, threads: 1, memoryBytes: 1e8, signal: stop.signal, progress: () => {} })
+    const endless = runSql(`COPY (SELECT a FROM range(1000000000000) t(a) WHERE a % 7 = 8) TO ${literal(path)} (FORMAT csv)`, path, [], { folder, input: path, threads: 1, memoryBytes: 1e8, signal: stop.signal, progress: () => {} })
     setImmediate(() => { stop.abort(new Error('enough')) })
     await assert.rejects(endless, /enough/)
     await assert.rejects(convert(folder, { bytes: Buffer.from('a\n1\n') }, params([{ name: 'a', type: 'BIGINT' }], 'csv', 'parquet'), { signal: AbortSignal.abort(new Error('before')) }), /before/)

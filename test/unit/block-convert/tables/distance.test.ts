@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
 import { tableDistance } from '../../../../daemon/block-convert/tables/distance.ts'
-import { parquetColumns } from '../../../../daemon/block-convert/tables/parquet-schema.ts'
+import { parquetColumns } from '../../../../daemon/block-convert/tables/parquet/schema.ts'
 import type { Column, TableParameters } from '../../../../daemon/block-convert/tables/schema.ts'
 import { dialect, Duck, EVERY_TYPE, recipe, text } from './readers/duck.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
 import { CSV, NDJSON, PARQUET } from '../../../../daemon/block-convert/tables/constants.ts'
-import { columnNames, headerLine, parseRecords, sniffDelimiter } from '../../../../daemon/block-convert/tables/dialect.ts'
+import { columnNames, headerLine, parseRecords, sniffDelimiter } from '../../../../daemon/block-convert/tables/csv/dialect.ts'
 import { ColumnEvidence, lexemeOf } from '../../../../daemon/block-convert/tables/infer.ts'
 import { lexicalRule } from '../../../../daemon/block-convert/tables/lexical.ts'
 import { prepareTable } from '../../../../daemon/block-convert/tables/prepare.ts'
@@ -17,7 +17,7 @@ function typeOf (values: Array<string | null>, complete = true): string {
 }
 
 async function prepared (content: string, settings: Record<string, string> = {}, from = CSV, to = PARQUET): Promise<TableParameters> {
-  return await withFolder(async folder => await prepareTable([await writeInput(folder, 'in', content, from)], { from, to }, settings))
+  return await withFolder(async folder => (await prepareTable([await writeInput(folder, 'in', content, from)], { from, to }, settings)).parameters)
 }
 
 async function types (content: string, settings: Record<string, string> = {}, from = CSV): Promise<Record<string, string>> {
@@ -145,7 +145,7 @@ describe('tables: prepare', () => {
   it('refuses unknown and ill-typed settings, naming the nearest', async () => {
     const csv = 'a,b\n1,2\n'
     await refused(prepared(csv, { delimeter: ';' }), 'bad-parameters', /unknown setting 'delimeter'; did you mean 'delimiter'\?/)
-    await refused(prepared(csv, { delimiter: 'x' }), 'bad-parameters', /'delimiter' cannot be 'x'/)
+    await refused(prepared(csv, { delimiter: 'xy' }), 'bad-parameters', /'delimiter' cannot be 'xy'/)
     await refused(prepared(csv, { header: 'yes' }), 'bad-parameters', /'header' cannot be 'yes'/)
     await refused(prepared(csv, { 'type:a': 'NUMBER' }), 'bad-parameters', /'NUMBER' is no column type/)
     await refused(prepared(csv, { 'type:aa': 'BIGINT' }), 'bad-parameters', /no column 'aa'; did you mean 'a'\?/)

@@ -21,7 +21,7 @@ const BLOCKS = 4
 
 async function law (folder: string, inputs: Input[], id: string, share: number, settings: Record<string, string> = {}): Promise<{ path: string, params: TableParameters }> {
   const converter = tableConverters.find(candidate => candidate.id === id)!
-  const params = await tables.prepare(inputs, converter, settings) as unknown as TableParameters
+  const params = (await tables.prepare(inputs, converter, settings, {})).parameters as unknown as TableParameters
   const conversion = conversionOf(id, params)
   const size = inputs.reduce((sum, input) => sum + input.size, 0)
   const recipes = await splitAll(inputs, conversion, Math.max(1, Math.ceil(size * Math.max(share, 1 / BLOCKS))))
@@ -85,7 +85,7 @@ describe('tables: the law of splitting, converting and merging', function () {
     const { path: parquet } = await law(folder, [await inputOf(path, CSV)], 'table/csv-parquet', 1)
     const input = await inputOf(parquet, PARQUET)
     const converter = tableConverters.find(candidate => candidate.id === 'table/parquet-csv')!
-    const params = await tables.prepare([input], converter, {}) as unknown as TableParameters
+    const params = (await tables.prepare([input], converter, {}, {})).parameters as unknown as TableParameters
     const recipes = await splitAll([input], conversionOf(converter.id, params), 1000)
     assert.ok(recipes.length > 1, 'one row group must give several slices')
     await law(folder, [input], 'table/parquet-csv', 0.1)

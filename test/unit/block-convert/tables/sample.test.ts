@@ -38,7 +38,7 @@ describe('tables: samples', () => {
     const lines = Array.from({ length: 200_000 }, (_, i) => line(i))
     const plain = await writeInput(folder, 'plain.csv', `id,text,day\n${lines.join('')}`, CSV)
     assert.ok(plain.size > SAMPLE_WHOLE_BYTES)
-    const types = async (input: typeof plain): Promise<string[]> => (await prepareTable([input], { from: CSV, to: PARQUET }, {})).columns.map(column => column.type)
+    const types = async (input: typeof plain): Promise<string[]> => (await prepareTable([input], { from: CSV, to: PARQUET }, {})).parameters.columns.map(column => column.type)
     assert.deepEqual(await types(plain), ['BIGINT', 'VARCHAR', 'DATE'])
     lines[lines.length - 2] = '5,x,unknown\n'
     assert.deepEqual(await types(await writeInput(folder, 'tail.csv', `id,text,day\n${lines.join('')}`, CSV)), ['BIGINT', 'VARCHAR', 'VARCHAR'])
