@@ -2,7 +2,7 @@
 import { probe } from './probe/index.ts'
 import { tables } from './tables/index.ts'
 import { ConversionError } from './errors.ts'
-import type { Converter, Family, MediaType } from './index.ts'
+import type { Converter, Encoding, Family, MediaType } from './index.ts'
 
 export const families: Family[] = [tables, probe]
 
@@ -16,6 +16,19 @@ export function mediaTypeOf (name: string): MediaType {
   }
   const known = families.flatMap(f => f.mediaTypes.map(t => t.extensions[0] ?? t.mediaType)).join(', ')
   throw new ConversionError('unknown-type', `unknown type '${name}': use a media type or one of ${known}`, { type: name })
+}
+
+/** Usual extensions of compressed files. */
+export const ENCODING_EXTENSIONS: Record<Encoding, string[]> = { gzip: ['gz', 'gzip'], zstd: ['zst', 'zstd'], brotli: ['br'], xz: ['xz'] }
+
+/** What a user calls a target: a type as for `mediaTypeOf`, or an extension with a compression's behind it (`csv.gz`). */
+export function parseTarget (name: string): { mediaType: MediaType, encoding?: Encoding } {
+  const wanted = name.toLowerCase().replace(/^\./, '')
+  for (const [encoding, extensions] of Object.entries(ENCODING_EXTENSIONS) as Array<[Encoding, string[]]>) {
+    const extension = extensions.find(candidate => wanted.endsWith(`.${candidate}`))
+    if (extension != null) return { mediaType: mediaTypeOf(wanted.slice(0, -extension.length - 1)), encoding }
+  }
+  return { mediaType: mediaTypeOf(wanted) }
 }
 
 /** The preferred extension of a media type, without dot. */

@@ -193,7 +193,7 @@ export interface Merger {
   end: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
-export { families, mediaTypeOf, extensionOf, findConverter, converterById, listConverters, familyOf } from './families.ts'
+export { families, mediaTypeOf, parseTarget, ENCODING_EXTENSIONS, extensionOf, findConverter, converterById, listConverters, familyOf } from './families.ts'
 export { ConversionError, type ConversionErrorCode } from './errors.ts'
 export { describeInput } from './sniff.ts'
 export { RecipeReader, readRecipe, readRecipeBytes, checkUnchanged } from './source.ts'

@@ -15,6 +15,8 @@
  * | JSON | canonical text: no white space, strings escaped the shortest way, numbers by their exact decimal value (1.0 is 1 is 1e0), keys in their order. The value `null` is NULL |
  * | BLOB | string of one char per byte |
  * | UUID | lower case with hyphens |
+ * | INTERVAL | `months/days/microseconds`, each an integer in decimal |
+ * | LIST, STRUCT, MAP | `nestedText` of their parts |
  *
  * DuckDB's infinite dates and timestamps are their stored extremes (`DATE_INFINITY`, `TIMESTAMP_INFINITY`).
  */
@@ -46,6 +48,16 @@ export function firstDifference (kind: Kind, a: unknown[], b: unknown[], from: n
   }
   for (let i = from; i < to; i++) if (a[i] !== b[i]) return i
   return -1
+}
+
+/** Parts of a nested value, each in canonical form: a LIST is an array, a STRUCT an array in the order of its fields, a MAP an array of [key, value] in stored order. */
+export type Parts = null | boolean | number | bigint | string | Parts[]
+
+/** The canonical form of a value of a nested type: a text that is equal exactly if all parts are. NULL itself stays `null`. */
+export function nestedText (value: Parts): string {
+  if (Array.isArray(value)) return `[${value.map(nestedText).join(',')}]`
+  if (typeof value === 'string') return JSON.stringify(value)
+  return Object.is(value, -0) ? '-0' : String(value)
 }
 
 /** Characters of a value shown in a message. */
