@@ -1,25 +1,21 @@
-import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { basename, extname, join } from 'node:path'
 import type { Command } from 'commander'
 import { resolvePaths } from '../daemon/config/paths.ts'
-import type { JobReport, JobRequest } from '../daemon/coordinator/index.ts'
-import type { Client } from './lib/client.ts'
-import { findDaemon } from './lib/client.ts'
+import type { JobRequest } from '../daemon/coordinator/index.ts'
+import { findDaemon, type Client } from './lib/client.ts'
+import { convertHelp } from './lib/convert-help.ts'
+import { convertOne, type ConversionOptions } from './lib/conversion.ts'
 import { openSession } from './lib/embedded.ts'
-import { EXIT, type ExitCode } from './lib/exit.ts'
-import { Failure, toFailure, usage } from './lib/failure.ts'
-import { failureOf, followJob } from './lib/follow.ts'
+import { EXIT } from './lib/exit.ts'
+import { Failure, usage } from './lib/failure.ts'
 import { makeFolders, planConversions, type Conversion } from './lib/inputs.ts'
-import { onInterrupt, type Interrupt } from './lib/interrupt.ts'
-import { readStandardInput } from './lib/standard-input.ts'
-import { summary } from './lib/summary.ts'
-import { pipeOut, print, printFailure, printJson, tell } from './lib/terminal.ts'
+import { onInterrupt } from './lib/interrupt.ts'
+import { partsOf, targetOf, withOutputName, type TargetName } from './lib/names.ts'
+import { readSettings } from './lib/settings.ts'
+import { runSeveral } from './lib/several.ts'
 import { parseBytes, parseSeconds } from './lib/units.ts'
 
 interface Options {
-  to: string
+  to?: string
   output?: string
   from?: string
   set?: string[]
@@ -38,59 +34,78 @@ interface Options {
 export function configure (command: Command): void {
   command
     .argument('<input...>', 'files, folders, patterns in quotes, or - for standard input')
-    .requiredOption('--to <type>', 'target: an extension (parquet) or a media type')
+    .optionsGroup('From and to:')
+    .option('--to <type>', 'target: an extension (parquet, csv.gz) or a media type; not needed where -o NAME.EXT says it')
     .option('-o, --output <path>', 'output file; a folder (or a path ending in /) for one output per input; - for standard output. Default: the input\'s name with the new extension, here')
     .option('--from <type>', 'type of the inputs, where their content does not tell')
-    .option('--set <key=value>', 'a setting of the conversion; may be repeated', (value: string, before: string[] = []) => [...before, value])
-    .option('--verify <policy>', 'compare results with their source: none, sample or all (default: sample)')
+    .option('--set <key=value>', 'a setting of the conversion (below); may be repeated', (value: string, before: string[] = []) => [...before, value])
+    .option('--overwrite', 'replace an output that exists')
+    .optionsGroup('Where and how:')
     .option('--local', 'only on this machine')
     .option('--remote', 'only on other machines')
     .option('--nodes <peers>', 'only on these peers, separated by commas')
+    .option('--verify <policy>', 'compare results with their source: none, sample or all (default: sample)')
     .option('--block-size <size>', 'bytes per block, like 16MB or 16MiB (default: measured)')
     .option('--deadline <time>', 'give up after this time, like 90s or 10m')
-    .option('--overwrite', 'replace an output that exists')
+    .optionsGroup('Running:')
     .option('--detach', 'leave the job to the running daemon and return at once')
     .option('--config <file>', 'configuration of the embedded node, when no daemon is running')
-    .option('--json', 'print the report as JSON')
-    .addHelpText('after', `
-Examples:
-  weft convert in.csv --to parquet
-  weft convert data/ --to parquet -o out/
-  cat in.csv | weft convert - --from csv --to ndjson -o - | head`)
+    .option('--json', 'print the report as JSON, a line for each output')
+    .addHelpText('after', () => convertHelp(process.stdout.columns))
     .action(convert)
 }
 
 async function convert (inputs: string[], options: Options): Promise<void> {
-  const template = readOptions(inputs, options)
+  const template = await readOptions(inputs, options)
+  const target = readTarget(options)
+  const divided = template.settings?.partition_by != null
+  if (divided && options.output === '-') throw usage('partition_by makes a folder of files, which cannot go to standard output: name a folder with -o')
   const { dataDir } = resolvePaths()
   if (options.detach === true && await findDaemon(dataDir) == null) {
     throw new Failure('no-daemon', `--detach leaves the job to a daemon, and none is running for ${dataDir}: start one with 'weft start'`, { dataDir })
   }
-  const plain = await planConversions({ inputs, extension: guessExtension(options.to), ...(options.output != null ? { out: options.output } : {}) })
+  const wanted = { inputs, target, divided, ...(options.output != null ? { out: options.output } : {}) }
+  const plain = await planConversions(wanted)
   await using session = await openSession(dataDir, options.config == null ? {} : { configFile: options.config })
-  const conversions = needsTypes(plain, options) ? await replan(session.client, inputs, options) : plain
+  const conversions = needsTypes(plain, target, options) ? await planConversions({ ...wanted, ...await typesOf(session.client, target, options.from) }) : plain
   if (conversions.length > 1 || options.output?.endsWith('/') === true) await makeFolders(conversions)
 
   const interrupt = onInterrupt()
+  const several = conversions.length > 1
+  const json = options.json === true
+  const how: ConversionOptions = { client: session.client, template: { ...template, to: target.to }, target, json, detach: options.detach === true, several, interrupt }
   try {
-    let worst: ExitCode = EXIT.done
-    for (const conversion of conversions) {
-      if (interrupt.signal.aborted) {
-        worst = EXIT.interrupted
-        break
-      }
-      const exit = await one(session.client, conversion, template, options, conversions.length > 1, interrupt)
-      // One of several that failed is "failed"; what failed is in its own report.
-      if (exit !== EXIT.done) worst = conversions.length > 1 && exit !== EXIT.interrupted ? EXIT.failed : exit
+    if (several) process.exitCode = await runSeveral(conversions, async conversion => await convertOne(conversion, withTabs(how, conversion)), { client: session.client, interrupt, quiet: json })
+    else {
+      const outcome = await convertOne(conversions[0] as Conversion, withTabs(how, conversions[0] as Conversion))
+      outcome.tell()
+      if (outcome.exit !== EXIT.done) process.exitCode = outcome.exit
     }
-    if (worst !== EXIT.done) process.exitCode = worst
   } finally {
     interrupt.release()
   }
 }
 
+/** A name that ends in .tsv promises tabs; what is only compressed has them already. */
+function withTabs (how: ConversionOptions, { inputs }: Conversion): ConversionOptions {
+  const { target: { extension, compression }, template } = how
+  const compressed = compression !== '' && inputs.length === 1 && partsOf(inputs[0] as string).extension === 'tsv'
+  if (extension !== 'tsv' || compressed || template.settings?.['to.delimiter'] != null) return how
+  return { ...how, template: { ...template, settings: { ...template.settings, 'to.delimiter': 'tab' } } }
+}
+
+/** What to convert to: as `--to` says, with what the output's name adds. */
+function readTarget ({ to, output }: Options): TargetName {
+  const named = to == null ? undefined : targetOf(to)
+  if (to != null && named?.to === '') throw usage('--to names no type: write for instance --to parquet', { option: '--to' })
+  const isName = output != null && output !== '-' && !output.endsWith('/')
+  const target = isName ? withOutputName(named, output) : named
+  if (target == null) throw usage(`say what to convert to: --to TYPE (parquet, csv, ndjson, ...)${output == null ? ', or -o NAME.EXT' : `, since ${output === '-' ? 'standard output' : `'${output}'`} has no extension that tells`}`, { option: '--to' })
+  return target
+}
+
 /** Everything that can be said about the options without a daemon. */
-function readOptions (inputs: string[], options: Options): Omit<JobRequest, 'inputs' | 'output'> {
+async function readOptions (inputs: string[], options: Options): Promise<Omit<JobRequest, 'inputs' | 'output' | 'to'>> {
   if (options.local === true && options.remote === true) throw usage('--local and --remote exclude each other')
   if (options.verify != null && !['none', 'sample', 'all'].includes(options.verify)) throw usage(`--verify: '${options.verify}' is none of none, sample, all`, { option: '--verify' })
   if (inputs.includes('-') && options.from == null) throw usage('standard input has no name that tells its type: say it with --from TYPE')
@@ -98,16 +113,10 @@ function readOptions (inputs: string[], options: Options): Omit<JobRequest, 'inp
   // An empty list would mean everywhere.
   if (nodes?.length === 0) throw usage('--nodes: no peer named: write peer ids, separated by commas', { option: '--nodes' })
   if (options.detach === true && (inputs.includes('-') || options.output === '-')) throw usage('--detach does not go with standard input or output')
-  const settings = Object.fromEntries((options.set ?? []).map(pair => {
-    const at = pair.indexOf('=')
-    if (at < 1) throw usage(`--set: '${pair}' is not of the form key=value`, { option: '--set' })
-    return [pair.slice(0, at), pair.slice(at + 1)]
-  }))
   return {
-    to: options.to,
     ...(options.from != null ? { from: options.from } : {}),
     ...(options.overwrite === true ? { overwrite: true } : {}),
-    ...(options.set != null ? { settings } : {}),
+    ...(options.set != null ? { settings: await readSettings(options.set) } : {}),
     ...(options.local === true ? { place: 'local' } : options.remote === true ? { place: 'remote' } : {}),
     ...(nodes != null ? { nodes } : {}),
     ...(options.verify != null ? { verify: options.verify as 'none' | 'sample' | 'all' } : {}),
@@ -116,92 +125,21 @@ function readOptions (inputs: string[], options: Options): Omit<JobRequest, 'inp
   }
 }
 
-/** `parquet`, `.parquet` and `application/vnd.apache.parquet` are all `parquet`; the daemon's converters know better. */
-function guessExtension (type: string): string {
-  return (type.split('/').at(-1) ?? type).replace(/^.*[.+]/, '').replace(/^x-/, '').toLowerCase()
-}
+/** Folders need to know what can be converted at all, and outputs named after a media type its usual extension. */
+const needsTypes = (plain: Conversion[], { to }: TargetName, { output }: Options): boolean =>
+  plain.length > 1 || plain.some(({ inputs }) => inputs.length > 1) || (to.includes('/') && (output == null || output.endsWith('/')))
 
-/** Names of outputs that we choose need the usual extension; folders need to know what can be converted at all. */
-const needsTypes = (plain: Conversion[], { output, to }: Options): boolean => plain.length > 1 || plain.some(({ inputs }) => inputs.length > 1) || (to.includes('/') && (output == null || output.endsWith('/')))
-
-async function replan (client: Client, inputs: string[], options: Options): Promise<Conversion[]> {
+/** What the daemon's converters add: extensions of what can become the target, and the target's own. */
+async function typesOf (client: Client, target: TargetName, fromTyped: string | undefined): Promise<{ target: TargetName, convertible?: Set<string> }> {
   const converters = await client.converters()
-  const wanted = options.to.toLowerCase().replace(/^\./, '')
-  const towards = converters.filter(({ to, extensions }) => to === wanted || extensions?.to.includes(wanted) === true)
-  const from = options.from?.toLowerCase().replace(/^\./, '')
-  const sources = towards.filter(converter => from == null || converter.from === from || converter.extensions?.from.includes(from) === true)
-  const convertible = new Set(sources.flatMap(({ extensions }) => extensions?.from ?? []))
-  return await planConversions({
-    inputs,
-    extension: towards.find(({ extensions }) => extensions != null)?.extensions?.to[0] ?? guessExtension(options.to),
-    ...(options.output != null ? { out: options.output } : {}),
-    ...(convertible.size > 0 ? { convertible } : {})
-  })
-}
-
-/** One output. Prints its report or its failure; gives the exit code. */
-async function one (client: Client, conversion: Conversion, template: Omit<JobRequest, 'inputs' | 'output'>, options: Options, several: boolean, interrupt: Interrupt): Promise<ExitCode> {
-  const json = options.json === true
-  let report: JobReport | undefined
-  let upload: string | undefined
-  try {
-    await using standard = await throughFiles(client, conversion, guessExtension(options.to), interrupt.signal)
-    if (conversion.inputs[0] === '-') upload = standard.inputs[0]
-    const submitted = await client.submit({ ...template, inputs: standard.inputs, output: standard.output }, randomUUID())
-    if (options.detach === true) {
-      if (json) printJson(submitted)
-      else print(submitted.job)
-      return EXIT.done
-    }
-    report = asTyped(await followJob(client, submitted.job, { json, several, interrupt, name: conversion.inputs[0] === '-' ? 'standard input' : basename(conversion.inputs[0] ?? '') }), upload)
-    if (report.state !== 'done') throw failureOf(report)
-    if (conversion.output === '-') await pipeOut(await client.output(submitted.job))
-    const words = { ...(conversion.inputs[0] === '-' ? { from: 'standard input' } : {}), short: several }
-    if (conversion.output === '-') tell(summary(report, { ...words, to: 'standard output', stream: process.stderr }))
-    else if (json) printJson(report)
-    else print(summary(report, words))
-    return EXIT.done
-  } catch (error) {
-    const failure = interrupt.signal.aborted ? new Failure('cancelled', 'interrupted; no output was written') : inWordsOfUser(toFailure(error), upload)
-    if (!json || conversion.output === '-') printFailure(failure, false)
-    else printFailed(failure, report, conversion, several)
-    return failure.exit
+  const type = target.to.includes('/') ? target.to.toLowerCase() : target.extension
+  const named = converters.filter(({ to, extensions }) => to === type || extensions?.to.includes(type === '' ? target.compression : type) === true)
+  const from = fromTyped == null ? undefined : targetOf(fromTyped)
+  const sources = named.filter(converter => from == null || converter.from === from.to || converter.extensions?.from.includes(from.extension === '' ? from.compression : from.extension) === true)
+  // Whatever is only bytes can be anything.
+  const any = sources.length === 0 || sources.some(converter => converter.from === 'application/octet-stream')
+  return {
+    target: target.to.includes('/') ? { ...target, extension: named.find(({ extensions }) => extensions != null)?.extensions?.to[0] ?? target.extension } : target,
+    ...(any ? {} : { convertible: new Set(sources.flatMap(({ extensions }) => extensions?.from ?? [])) })
   }
-}
-
-/** A report without the file that standard input became: the user typed `-`. */
-function asTyped (report: JobReport, upload: string | undefined): JobReport {
-  return { ...report, inputs: report.inputs.map(input => input.path === upload ? { ...input, path: '-' } : input) }
-}
-
-function inWordsOfUser (failure: Failure, upload: string | undefined): Failure {
-  if (upload == null) return failure
-  const message = failure.message.replaceAll(`'${upload}'`, 'standard input').replaceAll(upload, 'standard input')
-  return new Failure(failure.code, message, { ...failure.details, ...(failure.details.path === upload ? { path: '-' } : {}) }, { cause: failure.cause, exit: failure.exit })
-}
-
-/** The report with its error, or for a job that never was one what would have been in it. */
-function printFailed (failure: Failure, report: JobReport | undefined, { inputs, output }: Conversion, several: boolean): void {
-  const { error } = failure.toJSON()
-  if (report != null) printJson({ ...report, error })
-  else if (several) printJson({ state: 'failed', error, inputs: inputs.map(path => ({ path })), outputs: [{ path: output }] })
-  else printJson({ error })
-  printFailure(failure, false)
-}
-
-/** Standard input is uploaded, standard output goes through a file of its own: jobs work on files. */
-async function throughFiles (client: Client, { inputs, output }: Conversion, extension: string, signal: AbortSignal): Promise<Conversion & AsyncDisposable> {
-  const cleanUp = new AsyncDisposableStack()
-  const files = { inputs, output }
-  if (inputs[0] === '-') {
-    const { id, path } = await readStandardInput(async source => await client.upload(source, signal), { signal })
-    cleanUp.defer(async () => { await client.removeUpload(id) })
-    files.inputs = [path]
-  }
-  if (output === '-') {
-    const folder = await mkdtemp(join(tmpdir(), 'weft-output-'))
-    cleanUp.defer(async () => { await rm(folder, { recursive: true, force: true }) })
-    files.output = join(folder, `${basename(inputs[0] ?? 'output', extname(inputs[0] ?? ''))}.${extension}`)
-  }
-  return { ...files, [Symbol.asyncDispose]: async () => { await cleanUp.disposeAsync() } }
 }

@@ -7,7 +7,7 @@ import { usage } from './lib/failure.ts'
 import { fields, print, printJson, table, tell } from './lib/terminal.ts'
 import { count, formatBytes, formatSeconds, shortPeer } from './lib/units.ts'
 import { failureOf, followJob } from './lib/follow.ts'
-import { summary } from './lib/summary.ts'
+import { noteLines, summary } from './lib/summary.ts'
 
 interface Json { json?: boolean }
 
@@ -70,7 +70,7 @@ function row ({ job, state, blocks, seconds, outputs, inputs, error }: JobReport
   return [shortId(job), state, `${blocks.done}/${blocks.total}`, formatSeconds(seconds), output]
 }
 
-const file = ({ path, mediaType, bytes }: { path: string, mediaType: string, bytes: number }): string => `${path} (${mediaType}, ${formatBytes(bytes)})`
+const file = ({ path, mediaType, encoding, bytes }: JobReport['inputs'][number]): string => `${path} (${mediaType}${encoding == null ? '' : `, ${encoding}`}, ${formatBytes(bytes)})`
 
 function details (report: JobReport): string {
   const { inputs, outputs, blocks, check, workers, conversion, error } = report
@@ -81,7 +81,8 @@ function details (report: JobReport): string {
     ...inputs.map((input, index): [string, string] => [index === 0 ? 'inputs' : '', file(input)]),
     ...outputs.map((output, index): [string, string] => [index === 0 ? 'outputs' : '', file(output)]),
     ['by', conversion.map(({ id, version }) => `${id} ${version}`).join(', ')],
-    ['blocks', `${blocks.done} of ${blocks.total} done: ${blocks.local} here, ${blocks.remote} elsewhere; ${blocks.redispatched} sent again, ${blocks.rejected} rejected`],
+    ['blocks', `${blocks.done} of ${blocks.total} done: ${blocks.local} here, ${blocks.remote} elsewhere; ${blocks.redispatched} sent again, ${blocks.rejected} rejected${(blocks.redone ?? 0) > 0 ? `, ${blocks.redone} converted again since types changed` : ''}`],
+    ...noteLines(report.notes ?? []).map((line, index): [string, string] => [index === 0 ? 'notes' : '', line]),
     ['checked', `${check.blocksChecked} compared with their source, distance ${check.distance} (${check.equivalence}, bound ${check.bound})`],
     ...workers.map(({ peer, blocks: done, seconds, failed, lost }, index): [string, string] =>
       [index === 0 ? 'workers' : '', `${shortPeer(peer)}  ${count(done, 'block')} in ${formatSeconds(seconds)}${failed > 0 ? `, ${failed} failed` : ''}${lost == null ? '' : `, lost: ${lost}`}`])

@@ -96,6 +96,7 @@ function usageOf (error: CommanderError, args: string[], verb: Command | undefin
   const below = verb?.commands.map(command => command.name()) ?? []
   if (error.code === 'commander.excessArguments' && below.length > 0 && !below.includes(args[1] ?? '')) return usage(`unknown verb '${args[1] ?? ''}' below ${verb?.name() ?? ''}: one of ${below.join(', ')}; ${help}`)
   if (error.code === 'commander.help') return usage(`${verb?.name() ?? 'weft'} needs a verb${below.length > 0 ? `: one of ${below.join(', ')}` : ''}; ${help}`)
+  if (error.code === 'commander.unknownOption' && args.some(arg => arg.startsWith('-') && !arg.startsWith('--') && arg.includes('.'))) return usage(`${oneLine(error.message.replace(/^error: /, ''))}; a file whose name begins with '-' is written ./-NAME; ${help}`)
   const said = oneLine(error.message.replace(/^error: /, '').replace(/\.$/, '').replace(/\n?\(Did you mean (.*)\?\)/, ': did you mean $1?'))
   return usage(`${said}${said.endsWith('?') ? '' : ';'} ${help}`)
 }

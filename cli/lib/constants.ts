@@ -39,3 +39,15 @@ export const PROGRESS_DRAW_MS = 100
 
 /** Characters of the bar. */
 export const BAR_WIDTH = 24
+
+/** Files looked at at the same time before a command of many begins. */
+export const LOOKS_AT_ONCE = 64
+
+/** Jobs of one command at the same time: a small file leaves the processors idle while it is described and synced. */
+export const JOBS_AT_ONCE = 8
+
+/** Milliseconds between two plain lines about a command of many outputs. */
+export const SEVERAL_LINE_MS = 5000
+
+/** Bytes of a file of column types (`--set schema=FILE`): what the daemon takes as one setting. */
+export const SCHEMA_BYTES_MAX = 4 * 1024 * 1024

@@ -6,7 +6,7 @@ import { styled } from './terminal.ts'
 import { count, formatBytes, formatSeconds, shortPeer } from './units.ts'
 
 /** To the beginning of the line, and nothing on it. */
-const CLEAR_LINE = '\r\u001b[K'
+export const CLEAR_LINE = '\r\u001b[K'
 
 export interface Progress {
   event: (event: JobEvent) => void

@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import { styleText } from 'node:util'
 import { EXIT } from './exit.ts'
 import { Failure } from './failure.ts'
+import { shown } from './names.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -61,7 +62,8 @@ export function tell (text: string): void {
 
 export function printFailure (failure: Failure, json: boolean): void {
   if (json) printJson(failure)
-  tell(`${styled('red', 'weft:')} ${failure.message}`)
+  // Names of files are in it, which may hold anything: it stays one line, and moves no cursor.
+  tell(`${styled('red', 'weft:')} ${shown(failure.message)}`)
 }
 
 /** Columns wide enough for what is in them; the last one is left as it is. */

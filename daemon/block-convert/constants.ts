@@ -12,6 +12,9 @@ export const READ_AHEAD_BYTES = 256 * 1024
 /** Ranges above this are read straight into their own buffer instead of through the read-ahead (bytes). */
 export const READ_AHEAD_RANGE_MAX = 64 * 1024
 
+/** Inputs one reader keeps open: neighbouring blocks mostly share one, and a process may open some thousand files in all. */
+export const OPEN_INPUTS_MAX = 64
+
 /** Recipes per batch from the splitting thread: amortises the thread hop to well under a microsecond per recipe. */
 export const SPLIT_BATCH_RECIPES = 512
 
@@ -36,8 +39,17 @@ export const SESSIONS_PER_THREAD = 16
 /** Milliseconds an idle thread is kept: long enough between two jobs in a row, short enough to give memory back. */
 export const THREAD_IDLE_MS = 10_000
 
+/**
+ * MiB of each thread's young generation. Comparing makes values by the million that die at once; left alone V8 lets their space grow to three
+ * times this and more, in every thread: 500 MB of CSV took a daemon to 620 MB of memory so, and to 365 MB with this limit (single runs).
+ */
+export const THREAD_YOUNG_HEAP_MB = 12
+
 /** Bytes per write of a merged output: merging yields small pieces (headers, lines), the disk wants large ones. */
 export const OUTPUT_BUFFER_BYTES = 1024 * 1024
+
+/** Files of an output that is a folder which are open at once: neighbouring blocks mostly write to the same ones. */
+export const OPEN_OUTPUTS_MAX = 64
 
 /** Random bytes in the name of a partial output: no two runs meet. */
 export const PARTIAL_NAME_BYTES = 6

@@ -1,10 +1,14 @@
 /** The one list of families, and look-ups over it. A new family is added here and nowhere else. */
+import { archives } from './archives/index.ts'
 import { probe } from './probe/index.ts'
 import { tables } from './tables/index.ts'
+import { ENCODING_EXTENSIONS } from './encodings.ts'
 import { ConversionError } from './errors.ts'
 import type { Converter, Encoding, Family, MediaType } from './index.ts'
 
-export const families: Family[] = [tables, probe]
+export { ENCODING_EXTENSIONS } from './encodings.ts'
+
+export const families: Family[] = [tables, probe, archives]
 
 /** Resolves what a user calls a type: a media type or a usual extension, with or without a leading dot. */
 export function mediaTypeOf (name: string): MediaType {
@@ -17,9 +21,6 @@ export function mediaTypeOf (name: string): MediaType {
   const known = families.flatMap(f => f.mediaTypes.map(t => t.extensions[0] ?? t.mediaType)).join(', ')
   throw new ConversionError('unknown-type', `unknown type '${name}': use a media type or one of ${known}`, { type: name })
 }
-
-/** Usual extensions of compressed files. */
-export const ENCODING_EXTENSIONS: Record<Encoding, string[]> = { gzip: ['gz', 'gzip'], zstd: ['zst', 'zstd'], brotli: ['br'], xz: ['xz'] }
 
 /** What a user calls a target: a type as for `mediaTypeOf`, or an extension with a compression's behind it (`csv.gz`). */
 export function parseTarget (name: string): { mediaType: MediaType, encoding?: Encoding } {

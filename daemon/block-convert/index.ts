@@ -175,12 +175,35 @@ export interface Family {
   split: (inputs: Input[], conversion: Conversion, target: BlockTarget) => AsyncIterable<SplitItem>
   /** Streaming merge of parts that arrive in order. Runs in a worker thread. */
   merger: (conversion: Conversion) => Merger
+  /** For conversions whose output is a folder of files, how it is divided; undefined (or no such function): it is one file. */
+  divided?: (conversion: Conversion) => Promise<DividedOutput | undefined>
   /** Always-on check of one result: decodes to the end, counts, schema. Throws ConversionError `bad-input`. */
   inspect: (result: BlockSource, recipe: BlockRecipe, conversion: Conversion) => Promise<{ units: number }>
   /** Full comparison of one block with its source, by another reader than the engine that wrote it. */
   distance: (original: BlockSource, result: BlockSource, recipe: BlockRecipe, conversion: Conversion) => Promise<Distance>
   /** Whole-output check before the rename: structure, total counts. Throws ConversionError `bad-input`. */
   inspectWhole: (path: string, expected: { units?: number, blocks: number }, conversion: Conversion) => Promise<{ units: number }>
+}
+
+/** An output that is a folder: which part of a result belongs to which of its files. Every file is an output of its own conversion. */
+export interface DividedOutput {
+  /** What each file is: merged and checked as an output of this conversion. */
+  file: Conversion
+  /** Files at most; above it `tooMany` is the failure. */
+  filesMax: number
+  tooMany: () => Error
+  /** The parts of a result, in order. Throws ConversionError. */
+  parts: (result: BlockSource) => Iterable<FilePart>
+  /** Whether a folder, or a file, of this name may be of an output like this: others are never replaced. */
+  isFolder: (name: string) => boolean
+  isFile: (name: string) => boolean
+}
+
+export interface FilePart {
+  /** Relative to the output's folder, with `/`. */
+  path: string
+  units: number
+  part: BlockSource
 }
 
 /** Writes one output. Associative, and has an empty part: no parts at all give a valid empty output. */
@@ -199,4 +222,6 @@ export { describeInput } from './sniff.ts'
 export { RecipeReader, readRecipe, readRecipeBytes, checkUnchanged } from './source.ts'
 export { createToolbox, type Toolbox, type OutputWriter, type Prepared, type SplitBatch } from './toolbox.ts'
 export { prepareJob } from './prepare.ts'
-export { removePartials } from './output-writer.ts'
+export { planRoute, type Route } from './route.ts'
+export { removePartials } from './output-paths.ts'
+export { digestOfOutput } from './output-folder.ts'

@@ -2,41 +2,24 @@
  * Two-phase output. All is written to a partial file beside the final path, checked and synced there; the final name appears
  * in one step or not at all.
  */
-import { createHash, randomBytes, type Hash } from 'node:crypto'
-import { chmod, link, lstat, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { OUTPUT_BUFFER_BYTES, PARTIAL_NAME_BYTES, PARTIAL_PREFIX_BYTES } from './constants.ts'
+import { createHash, type Hash } from 'node:crypto'
+import { chmod, link, lstat, open, rename, rm, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { OUTPUT_BUFFER_BYTES } from './constants.ts'
 import { familyOf } from './families.ts'
 import type { BlockSource, Conversion, Merger } from './index.ts'
+import { PartialFolder } from './output-folder.ts'
+import { lstatIfThere, partialPath, syncFolder, systemError } from './output-paths.ts'
 import type { OutputWriter } from './toolbox.ts'
 
-const PARTIAL_SUFFIX = '.weft-partial'
 
 /** Errors of file systems that have no hard links. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV'])
 
-/** Removes partial files that a crashed process left of this output. Returns how many. No job may be writing it. */
-export async function removePartials (finalPath: string): Promise<number> {
-  const folder = dirname(finalPath)
-  const prefix = partialPrefix(finalPath)
-  let removed = 0
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return []
-    throw error
-  })
-  for (const name of names) {
-    if (!name.startsWith(prefix) || !name.endsWith(PARTIAL_SUFFIX)) continue
-    const random = name.slice(prefix.length, -PARTIAL_SUFFIX.length)
-    if (!/^[0-9a-f]+$/.test(random) || random.length !== 2 * PARTIAL_NAME_BYTES) continue
-    await removeIfThere(join(folder, name))
-    removed++
-  }
-  return removed
-}
-
-function partialPrefix (finalPath: string): string {
-  const name = Buffer.from(basename(finalPath))
-  return `.${name.subarray(0, PARTIAL_PREFIX_BYTES).toString('latin1').replaceAll(/[^\x20-\x7e]/g, '_')}.`
+/** Opens an output: one file, or for a conversion that divides its output a folder of them. System errors keep their `code`. */
+export async function openOutput (finalPath: string, conversion: Conversion, overwrite: boolean): Promise<OutputWriter> {
+  const divided = await familyOf(conversion.converter.id).divided?.(conversion)
+  return divided == null ? await PartialOutput.open(finalPath, conversion, overwrite) : await PartialFolder.open(finalPath, conversion, divided, overwrite)
 }
 
 /** The writer itself; it runs in a thread of the toolbox. Its calls must not overlap. */
@@ -65,13 +48,10 @@ export class PartialOutput implements OutputWriter {
   /** Opens the partial file. System errors keep their `code`: EEXIST (without `overwrite`), EISDIR, ENOENT, EACCES, ... */
   static async open (finalPath: string, conversion: Conversion, overwrite: boolean): Promise<PartialOutput> {
     newMerger(conversion)
-    const there = await lstat(finalPath).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined
-      throw error
-    })
+    const there = await lstatIfThere(finalPath)
     if (there?.isDirectory() === true) throw systemError('EISDIR', 'is a folder', finalPath)
     if (there != null && !overwrite) throw systemError('EEXIST', 'exists already', finalPath)
-    const path = join(dirname(finalPath), partialPrefix(finalPath) + randomBytes(PARTIAL_NAME_BYTES).toString('hex') + PARTIAL_SUFFIX)
+    const path = partialPath(finalPath)
     // Private until it is complete; the usual mode comes with the final name.
     const handle = await open(path, 'wx', 0o600)
     return new PartialOutput(finalPath, path, handle, conversion, overwrite)
@@ -122,7 +102,7 @@ export class PartialOutput implements OutputWriter {
       // The file is removed next, so what could not be written to it is of no interest.
     }
     try {
-      await removeIfThere(this.#path)
+      await rm(this.#path, { force: true })
     } catch {
       // The folder may be gone or read-only by now; a leftover is recognised by its name and removed by `removePartials`.
     }
@@ -212,26 +192,4 @@ export class PartialOutput implements OutputWriter {
 
 function newMerger (conversion: Conversion): Merger {
   return familyOf(conversion.converter.id).merger(conversion)
-}
-
-function systemError (code: string, what: string, path: string): Error {
-  return Object.assign(new Error(`${code}: '${path}' ${what}`), { code, path })
-}
-
-async function removeIfThere (path: string): Promise<void> {
-  try {
-    await unlink(path)
-  } catch (error) {
-    // Already gone is what was wanted.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
-}
-
-async function syncFolder (path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }

@@ -1,19 +1,47 @@
 /** From described inputs and a target's name to a job that can be split: the way there, decoded inputs, parameters. */
-import { ConversionError } from './errors.ts'
-import { familyOf, findConverter, mediaTypeOf } from './families.ts'
-import type { Input } from './index.ts'
+import { rm } from 'node:fs/promises'
+import { expansionOf } from './archives/settings.ts'
+import type { DecodeSettings } from './decode.ts'
+import { familyOf, findConverter } from './families.ts'
+import type { Converter, Input, Note } from './index.ts'
+import { underOriginalName } from './original-name.ts'
+import { planRoute, type Route } from './route.ts'
+import { CSV, JSON_ARRAY, NDJSON } from './tables/constants.ts'
+import { charsetOf } from './tables/settings.ts'
 import type { Prepared } from './toolbox.ts'
 
-/** Throws ConversionError. */
-export async function prepareJob (inputs: Input[], target: string, settings: Record<string, string>, _scratch: string): Promise<Prepared> {
-  const from = inputs[0]?.mediaType
-  if (from == null) throw new ConversionError('bad-parameters', 'a conversion needs at least one input', { key: 'inputs' })
-  const other = inputs.find(input => input.mediaType !== from)
-  if (other != null) throw new ConversionError('unsupported', `'${other.path}' is ${other.mediaType} but '${inputs[0]!.path}' is ${from}; inputs of one output need one type`, { path: other.path })
-  const to = mediaTypeOf(target)
-  const converter = findConverter(from, to)
-  if (converter == null) throw new ConversionError('unknown-type', `there is no converter from ${from} to ${to}`, { from, to })
-  const { parameters, notes } = await familyOf(converter.id).prepare(inputs, converter, settings, {})
-  const { id, version, equivalence } = converter
-  return { conversion: { converter: { id, version, from, to, equivalence }, parameters: converter.validate(parameters) }, inputs, notes, copies: [] }
+const TEXTS: ReadonlySet<string> = new Set([CSV, NDJSON, JSON_ARRAY])
+
+/** Throws ConversionError; nothing is left in `scratch` then. */
+export async function prepareJob (inputs: Input[], target: string, settings: Record<string, string>, scratch: string): Promise<Prepared> {
+  const route = planRoute(inputs, target, settings)
+  const converter = findConverter(route.from, route.to) as Converter
+  const copies: string[] = []
+  const decoded: Input[] = []
+  try {
+    const notes: Note[] = []
+    const wanted = decodeSettings(route, settings)
+    const { decodeInput } = await import('./decode.ts')
+    for (const input of inputs) {
+      // Of an archive that is decompressed by its converter, nothing is decoded before.
+      const { encoding: _, ...coded } = input
+      const result = route.archive && !route.decode ? { input: coded, notes: [] } : await decodeInput(input, wanted, scratch, copies)
+      decoded.push({ ...result.input, mediaType: route.from })
+      notes.push(...result.notes)
+    }
+    const prepared = await familyOf(converter.id).prepare(decoded, converter, settings, route.archive || route.encoding == null ? {} : { encoding: route.encoding })
+    notes.push(...prepared.notes)
+    const { id, version, from, to, equivalence } = converter
+    return { conversion: { converter: { id, version, from, to, equivalence }, parameters: converter.validate(prepared.parameters) }, inputs: decoded, notes, copies }
+  } catch (error) {
+    await Promise.all(copies.map(async path => { await rm(path, { force: true }) }))
+    throw underOriginalName(error, decoded)
+  }
+}
+
+function decodeSettings (route: Route, settings: Record<string, string>): DecodeSettings {
+  const expansion = expansionOf(settings)
+  if (route.archive || !TEXTS.has(route.from)) return { expansion }
+  const said = settings['encoding']
+  return { expansion, charset: (said == null ? undefined : charsetOf('encoding', said)) ?? 'auto' }
 }

@@ -8,7 +8,7 @@
  * ```
  */
 import { open, stat, type FileHandle } from 'node:fs/promises'
-import { READ_AHEAD_BYTES, READ_AHEAD_RANGE_MAX, READ_CHUNK_BYTES } from './constants.ts'
+import { OPEN_INPUTS_MAX, READ_AHEAD_BYTES, READ_AHEAD_RANGE_MAX, READ_CHUNK_BYTES } from './constants.ts'
 import { ConversionError, unreadable } from './errors.ts'
 import type { BlockRecipe, Input } from './index.ts'
 
@@ -17,10 +17,17 @@ export function inputChanged (path: string, how: string): ConversionError {
   return new ConversionError('input-changed', `'${path}' changed while the job ran (${how}); run the job again`, { path })
 }
 
-/** Reads blocks of a job; keeps the inputs open and a small read-ahead, so tiny neighbouring blocks are cheap. */
+/** An input that is open, and how many reads of it are under way. */
+interface OpenInput {
+  handle: Promise<FileHandle>
+  readers: number
+}
+
+/** Reads blocks of a job; keeps some inputs open and a small read-ahead, so tiny neighbouring blocks are cheap. */
 export class RecipeReader implements AsyncDisposable {
   readonly #inputs: Input[]
-  readonly #handles = new Map<number, Promise<FileHandle>>()
+  /** Least recently used first. */
+  readonly #handles = new Map<number, OpenInput>()
   /** The read-ahead: bytes [offset, offset + length) of one input. Never handed out, only copied from. */
   readonly #ahead = { input: -1, offset: 0, length: 0, buffer: new Uint8Array(0) }
   /** Calls of `bytes` take turns at the read-ahead. */
@@ -31,9 +38,13 @@ export class RecipeReader implements AsyncDisposable {
     this.#inputs = inputs
   }
 
-  /** Streams the block in chunks of at most `chunkBytes`; every chunk is the caller's to keep. */
-  async * stream (recipe: BlockRecipe, options: { chunkBytes?: number } = {}): AsyncGenerator<Uint8Array> {
+  /**
+   * Streams the block in chunks of at most `chunkBytes`. Every chunk is the caller's to keep; with `reuse` only until it asks for the
+   * next one: a buffer per megabyte is freed by the collector long after it is of no use.
+   */
+  async * stream (recipe: BlockRecipe, options: { chunkBytes?: number, reuse?: boolean } = {}): AsyncGenerator<Uint8Array> {
     const chunkBytes = options.chunkBytes ?? READ_CHUNK_BYTES
+    const buffer = options.reuse === true ? new Uint8Array(Math.min(chunkBytes, recipe.size)) : undefined
     for (const part of recipe.parts) {
       if ('bytes' in part) {
         if (part.bytes.length > 0) yield part.bytes
@@ -41,7 +52,8 @@ export class RecipeReader implements AsyncDisposable {
       }
       let done = 0
       while (done < part.length) {
-        const chunk = new Uint8Array(Math.min(chunkBytes, part.length - done))
+        const length = Math.min(chunkBytes, part.length - done)
+        const chunk = buffer?.subarray(0, length) ?? new Uint8Array(length)
         await this.#fill(part.input, part.offset + done, chunk)
         done += chunk.length
         yield chunk
@@ -79,14 +91,16 @@ export class RecipeReader implements AsyncDisposable {
     const ahead = this.#ahead
     if (ahead.input !== input || offset < ahead.offset || offset + length > ahead.offset + ahead.length) {
       if (ahead.buffer.length === 0) ahead.buffer = new Uint8Array(READ_AHEAD_BYTES)
-      const handle = await this.#open(input)
       ahead.input = -1
-      let got = 0
-      while (got < length) {
-        const { bytesRead } = await this.#read(input, handle, ahead.buffer, got, READ_AHEAD_BYTES - got, offset + got)
-        if (bytesRead === 0) throw inputChanged(this.#path(input), 'it became shorter')
-        got += bytesRead
-      }
+      const got = await this.#using(input, async handle => {
+        let done = 0
+        while (done < length) {
+          const { bytesRead } = await this.#read(input, handle, ahead.buffer, done, READ_AHEAD_BYTES - done, offset + done)
+          if (bytesRead === 0) throw inputChanged(this.#path(input), 'it became shorter')
+          done += bytesRead
+        }
+        return done
+      })
       ahead.input = input
       ahead.offset = offset
       ahead.length = got
@@ -95,13 +109,14 @@ export class RecipeReader implements AsyncDisposable {
   }
 
   async #fill (input: number, offset: number, target: Uint8Array): Promise<void> {
-    const handle = await this.#open(input)
-    let got = 0
-    while (got < target.length) {
-      const { bytesRead } = await this.#read(input, handle, target, got, target.length - got, offset + got)
-      if (bytesRead === 0) throw inputChanged(this.#path(input), 'it became shorter')
-      got += bytesRead
-    }
+    await this.#using(input, async handle => {
+      let got = 0
+      while (got < target.length) {
+        const { bytesRead } = await this.#read(input, handle, target, got, target.length - got, offset + got)
+        if (bytesRead === 0) throw inputChanged(this.#path(input), 'it became shorter')
+        got += bytesRead
+      }
+    })
   }
 
   async #read (input: number, handle: FileHandle, buffer: Uint8Array, at: number, length: number, position: number): Promise<{ bytesRead: number }> {
@@ -112,17 +127,41 @@ export class RecipeReader implements AsyncDisposable {
     }
   }
 
-  #open (input: number): Promise<FileHandle> {
-    if (this.#closed) throw new Error('the reader is closed')
-    let handle = this.#handles.get(input)
-    if (handle == null) {
-      const path = this.#path(input)
-      handle = open(path, 'r').catch(error => { throw unreadable(path, error) })
-      this.#handles.set(input, handle)
-      // A later attempt may succeed, so a failed opening is not remembered.
-      handle.catch(() => { this.#handles.delete(input) })
+  async #using<T> (input: number, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+    const entry = this.#open(input)
+    entry.readers++
+    try {
+      return await work(await entry.handle)
+    } finally {
+      entry.readers--
+      await this.#closeIdle()
     }
-    return handle
+  }
+
+  #open (input: number): OpenInput {
+    if (this.#closed) throw new Error('the reader is closed')
+    let entry = this.#handles.get(input)
+    if (entry == null) {
+      const path = this.#path(input)
+      entry = { handle: open(path, 'r').catch(error => { throw unreadable(path, error) }), readers: 0 }
+      // A later attempt may succeed, so a failed opening is not remembered.
+      entry.handle.catch(() => { this.#handles.delete(input) })
+    }
+    this.#handles.delete(input)
+    this.#handles.set(input, entry)
+    return entry
+  }
+
+  /** A job of ten thousand small files must not hold them all open. */
+  async #closeIdle (): Promise<void> {
+    if (this.#handles.size <= OPEN_INPUTS_MAX) return
+    for (const [input, { handle, readers }] of this.#handles) {
+      if (readers > 0) continue
+      this.#handles.delete(input)
+      // One that could not be opened failed towards its reader and has nothing to close.
+      await handle.then(async opened => { await opened.close() }, () => {})
+      if (this.#handles.size <= OPEN_INPUTS_MAX) return
+    }
   }
 
   #path (input: number): string {
@@ -135,7 +174,7 @@ export class RecipeReader implements AsyncDisposable {
   async close (): Promise<void> {
     this.#closed = true
     await this.#turn
-    const handles = [...this.#handles.values()]
+    const handles = Array.from(this.#handles.values(), entry => entry.handle)
     this.#handles.clear()
     // One that could not be opened already failed towards its reader and has nothing to close.
     for (const result of await Promise.allSettled(handles)) if (result.status === 'fulfilled') await result.value.close()

@@ -8,12 +8,13 @@ import { COMPARE_IN_MEMORY_BYTES, READ_CHUNK_BYTES, SPLIT_BATCH_BYTES, SPLIT_BAT
 import { ConversionError, unreadable } from './errors.ts'
 import { converterById, familyOf } from './families.ts'
 import type { BlockRecipe, BlockSource, Conversion, Distance, Input, Note, SplitItem } from './index.ts'
-import { PartialOutput } from './output-writer.ts'
+import { openOutput } from './output-writer.ts'
+import { underOriginalName } from './original-name.ts'
 import { prepareJob } from './prepare.ts'
 import { describeInput } from './sniff.ts'
 import { inputChanged, RecipeReader } from './source.ts'
 import { packError, packRecipes, unpackParts, type Outcome, type OutputNews, type OutputOrder, type OutputTask, type SplitNews, type SplitOrder, type SplitTask } from './thread-messages.ts'
-import type { Prepared, SplitBatch } from './toolbox.ts'
+import type { OutputWriter, Prepared, SplitBatch } from './toolbox.ts'
 
 /** An outcome instead of an exception: structured cloning of errors loses their class and fields. */
 async function outcome<T> (work: () => Promise<T>): Promise<Outcome<T>> {
@@ -43,7 +44,7 @@ async function derive (inputs: Input[], recipe: BlockRecipe, path: string): Prom
   let done = false
   try {
     const sum = createHash('sha256')
-    for await (const chunk of reader.stream(recipe)) {
+    for await (const chunk of reader.stream(recipe, { reuse: true })) {
       sum.update(chunk)
       let written = 0
       while (written < chunk.length) written += (await handle.write(chunk, written)).bytesWritten
@@ -132,7 +133,7 @@ export async function split (session: { task: SplitTask, port: MessagePort }): P
     )
     say({ type: 'end' })
   } catch (error) {
-    say({ type: 'error', error: packError(error) })
+    say({ type: 'error', error: packError(underOriginalName(error, inputs)) })
   }
   // The other side closes the port, once it has read all of this.
 }
@@ -214,7 +215,7 @@ export async function output (session: { task: OutputTask, port: MessagePort }):
   const { port, task } = session
   const say = (news: OutputNews): void => { port.postMessage(news) }
   const queue = new OrderQueue(port)
-  const opened = await outcome(() => PartialOutput.open(task.finalPath, task.conversion, task.overwrite))
+  const opened = await outcome(() => openOutput(task.finalPath, task.conversion, task.overwrite))
   say({ id: 0, outcome: opened.ok ? { ok: true, value: undefined } : opened })
   if (!opened.ok) return
   const writer = opened.value
@@ -231,7 +232,7 @@ export async function output (session: { task: OutputTask, port: MessagePort }):
   }
 }
 
-function obey (writer: PartialOutput, order: OutputOrder): Promise<unknown> {
+function obey (writer: OutputWriter, order: OutputOrder): Promise<unknown> {
   switch (order.type) {
     case 'add': return writer.add(unpackParts(order.parts))
     case 'finish': return writer.finish(order.expected)

@@ -2,7 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import { SESSION_THREADS_MAX, SESSIONS_PER_THREAD, THREAD_IDLE_MS, TOOLBOX_QUEUE_MAX, TOOLBOX_THREADS } from './constants.ts'
+import { SESSION_THREADS_MAX, SESSIONS_PER_THREAD, THREAD_IDLE_MS, THREAD_YOUNG_HEAP_MB, TOOLBOX_QUEUE_MAX, TOOLBOX_THREADS } from './constants.ts'
 import type { BlockRecipe, BlockSource, BlockTarget, Conversion, Distance, Input } from './index.ts'
 import { packParts, unpackError, unpackRecipes, type Outcome, type OutputNews, type OutputOrder, type SplitNews, type SplitOrder } from './thread-messages.ts'
 import type { OutputWriter, Prepared, SplitBatch, Toolbox, ToolboxInit } from './toolbox.ts'
@@ -23,6 +23,7 @@ function pool (threads: number, perThread: number): Piscina {
     maxThreads: threads,
     concurrentTasksPerWorker: perThread,
     idleTimeout: THREAD_IDLE_MS,
+    resourceLimits: { maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
     maxQueue: TOOLBOX_QUEUE_MAX,
     // Waiting on atomics would stop a thread's event loop, and with it ports and reads.
     atomics: 'disabled'

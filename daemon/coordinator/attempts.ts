@@ -53,12 +53,13 @@ export class Attempts {
   }
 
   give (block: Block, worker: WorkerEntry): void {
-    const { now, out, tally, limits } = this.#state
-    const attempt = new Attempt(block.index, block.attempts.length + 1, worker, now)
+    const { now, out, tally, limits, epoch } = this.#state
+    if (block.attempts.at(-1)?.epoch === epoch) tally.redispatched++
+    const attempt = new Attempt(block.index, block.attempts.length + 1, worker, epoch, now)
     block.attempts.push(attempt)
+    this.#state.begun = true
     block.state = 'leased'
     worker.give(attempt, block.size, now)
-    if (attempt.attempt > 1) tally.redispatched++
     this.#scanAt ??= now + limits.attemptMs
     out.dispatch(worker.id, attempt)
     this.#state.blockNews(block.index, attempt.attempt, worker.id, 'dispatched')
@@ -88,6 +89,15 @@ export class Attempts {
         this.#blame(block, worker, false, `no result within ${limits.attemptMs} ms`)
         this.#requeue(block, attempt, 'too slow')
       }
+    }
+  }
+
+  /** What is out for this block is not wanted any more; the slots come back with the outcomes. */
+  callOff (block: Block): void {
+    for (const attempt of block.attempts) {
+      if (!attempt.open || attempt.given) continue
+      attempt.given = true
+      this.#state.out.cancel(attempt.worker.id, attempt)
     }
   }
 

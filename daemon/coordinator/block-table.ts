@@ -12,6 +12,8 @@ export class Attempt implements AttemptRef {
   readonly block: number
   readonly attempt: number
   readonly worker: WorkerEntry
+  /** The schema it is made under. */
+  readonly epoch: number
   /** When it was dispatched. */
   readonly at: number
   /** The worker owes an outcome. */
@@ -19,10 +21,11 @@ export class Attempt implements AttemptRef {
   /** It was cancelled, or its block asked of somebody else; the slot comes back with the outcome. */
   given = false
 
-  constructor (block: number, attempt: number, worker: WorkerEntry, at: number) {
+  constructor (block: number, attempt: number, worker: WorkerEntry, epoch: number, at: number) {
     this.block = block
     this.attempt = attempt
     this.worker = worker
+    this.epoch = epoch
     this.at = at
   }
 }
@@ -74,5 +77,14 @@ export class Block {
     this.by = undefined
     this.checked = false
     this.rechecking = false
+  }
+
+  /** Its conversion is another one now: what went wrong with the old one says nothing of it. */
+  renew (): void {
+    this.withdraw()
+    this.failures = 0
+    this.engineFailures = 0
+    this.blamed = false
+    this.avoid = undefined
   }
 }

@@ -17,6 +17,7 @@ const RESULT_CODES: ReadonlySet<string> = new Set(['bad-input', 'unsupported', '
 
 export interface ChecksComponents {
   toolbox: Pick<Toolbox, 'inspect' | 'distance'>
+  /** As the job began; what was changed since is in the recipes' slices. */
   conversion: Conversion
   inputs: Input[]
   reader: Pick<RecipeReader, 'bytes'>
@@ -41,15 +42,16 @@ export class Checks {
   inspect (refs: AttemptRef[]): void {
     for (const ref of refs) {
       const result = this.#components.shelf.get(ref.block, ref.attempt)
-      if (this.#family != null && result.bytes != null) this.#inspected(this.#family.inspect({ bytes: result.bytes }, this.#recipe(ref), this.#components.conversion), result)
-      else this.#inspected(this.#limiter.run(async () => await this.#timed(this.#inspectInThread(result))), result)
+      const recipe = this.#components.recipe(ref.block)
+      if (this.#family != null && result.bytes != null) this.#inspected(this.#family.inspect({ bytes: result.bytes }, recipe, this.#components.conversion), result)
+      else this.#inspected(this.#limiter.run(async () => await this.#timed(this.#inspectInThread(result, recipe))), result)
     }
   }
 
   check (refs: AttemptRef[]): void {
     for (const ref of refs) {
       const result = this.#components.shelf.get(ref.block, ref.attempt)
-      const recipe = this.#recipe(ref)
+      const recipe = this.#components.recipe(ref.block)
       const work = this.#family != null && recipe.size <= INLINE_BYTES_MAX && result.size <= INLINE_BYTES_MAX
         ? this.#compareHere(this.#family, recipe, result)
         : this.#limiter.run(async () => await this.#timed(this.#compareInThread(recipe, result)))
@@ -59,16 +61,14 @@ export class Checks {
     }
   }
 
-  #recipe ({ block }: AttemptRef): BlockRecipe {
-    return this.#components.recipe(block)
-  }
-
   #inspected (work: Promise<{ units: number }>, result: Result): void {
     const { block, attempt } = result
     work.then(({ units }) => {
       result.units = units
       this.#components.push({ type: 'inspected', block, attempt, units })
     }, (error: unknown) => {
+      // Its schema is out of date: it was let go while it was looked at.
+      if (result.gone) return
       if (RESULT_CODES.has(conversionCode(error) ?? '')) this.#components.push({ type: 'unsound', block, attempt, message: saidBy(error) })
       // Whatever it is called, it was the reading of a result here that failed, so no input is named.
       else this.#components.push({ type: 'broken', error: { code: 'failed', message: `checking block ${block}: ${saidBy(error)}` } })
@@ -77,6 +77,7 @@ export class Checks {
 
   /** What cannot be understood is as wrong as what differs; but what cannot be read from the disk is not the worker's fault. */
   #comparisonFailed ({ block, attempt }: AttemptRef, error: unknown, result: Result): void {
+    if (result.gone) return
     const code = conversionCode(error) ?? ''
     const own = result.stored != null && readsOneOf(error, [result.stored])
     if (own) this.#components.push({ type: 'broken', error: { code: 'failed', message: `comparing block ${block}: ${saidBy(error)}` } })
@@ -84,13 +85,15 @@ export class Checks {
     else this.#components.push({ type: 'checked', block, attempt, distance: Infinity, difference: saidBy(error) })
   }
 
-  async #inspectInThread (result: Result): Promise<{ units: number }> {
+  async #inspectInThread (result: Result, recipe: BlockRecipe): Promise<{ units: number }> {
     const { toolbox, conversion, shelf } = this.#components
-    return await toolbox.inspect(await shelf.source(result), this.#components.recipe(result.block), conversion)
+    stillWanted(result)
+    return await toolbox.inspect(await shelf.source(result), recipe, conversion)
   }
 
   async #compareInThread (recipe: BlockRecipe, result: Result): Promise<{ value: number, difference?: string }> {
     const { toolbox, conversion, inputs, shelf } = this.#components
+    stillWanted(result)
     return await toolbox.distance(inputs, recipe, await shelf.source(result), conversion)
   }
 
@@ -108,4 +111,9 @@ export class Checks {
       this.checkMs += performance.now() - started
     }
   }
+}
+
+/** Its turn has come too late: a thread is worth more than an answer nobody asks for. The failure is not told. */
+function stillWanted (result: Result): void {
+  if (result.gone) throw new Error('the result was let go')
 }

@@ -78,6 +78,18 @@ export const JOB_LIMITS: JobLimits = {
   attemptMs: 15 * 60_000
 }
 
+/**
+ * Changes of the schema after which nothing is given out before the whole input was read: one or two are the price of not reading it twice;
+ * an input with more of them contradicts itself in many columns, and each change would throw away everything done so far.
+ */
+export const EPOCHS_BEFORE_PROOF = 2
+
+/** Notes of one report, at most; the last one says how many more there were. Reports are kept in memory and in the journal. */
+export const NOTES_MAX = 64
+/** Characters of one note's message, and columns it names: a table may have thousands, with long names. */
+export const NOTE_MESSAGE_MAX = 600
+export const NOTE_COLUMNS_MAX = 64
+
 /** Milliseconds between progress events. */
 export const PROGRESS_MS = 100
 
@@ -117,3 +129,7 @@ export const HISTORY_MAX = 1000
 
 /** Inputs of one job, at most. */
 export const INPUTS_MAX = 10_000
+
+/** Bytes of a job's canonical spec, and of its record in the journal (spec and report): INPUTS_MAX paths of 4096 bytes, in each. */
+export const SPEC_BYTES_MAX = 64 * 1024 * 1024
+export const RECORD_BYTES_MAX = 2 * SPEC_BYTES_MAX

@@ -3,7 +3,7 @@ import { access, constants, realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { TypedEventEmitter } from 'main-event'
-import { extensionOf, findConverter, mediaTypeOf, type Input, type Toolbox } from '../block-convert/index.ts'
+import { extensionOf, mediaTypeOf, parseTarget, planRoute, type Encoding, type Input, type Toolbox } from '../block-convert/index.ts'
 import type { Log } from '../log.ts'
 import type { DataDir, Journal, StoredBlock } from '../store/index.ts'
 import { BlockRefs } from './block-refs.ts'
@@ -109,22 +109,19 @@ class JobCoordinator implements Coordinator {
   async submit (request: JobRequest): Promise<Job> {
     if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
     if (this.#running.size + this.#submitting.size >= JOBS_MAX) refuse('failed', `${JOBS_MAX} jobs run already; wait for one to end`)
-    const to = checkRequest(request)
+    checkRequest(request)
     const reserved = new Set<string>()
     this.#reserve(request.output, request.output, reserved)
-    const accepting = this.#accept(request, to, reserved)
+    const accepting = this.#accept(request, reserved)
     const settled = accepting.then(() => undefined, () => { for (const path of reserved) this.#outputs.delete(path) }).finally(() => this.#submitting.delete(settled))
     this.#submitting.add(settled)
     return await accepting
   }
 
   /** Looks at inputs and output, and starts the job. What it reserved stays so until the job has ended. */
-  async #accept (request: JobRequest, to: string, reserved: Set<string>): Promise<Job> {
+  async #accept (request: JobRequest, reserved: Set<string>): Promise<Job> {
     const inputs = await this.#describe(request)
-    const from = inputs[0]?.mediaType as string
-    if (findConverter(from, to) == null) {
-      refuse('no-provider', `nothing converts ${from} to ${to}; see 'weft converters'`, { from, to })
-    }
+    const to = targetOf(inputs, request)
     this.#reserve(await checkOutput(request), request.output, reserved)
     if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
     const created = this.#clock.utc()
@@ -189,8 +186,24 @@ class JobCoordinator implements Coordinator {
   }
 }
 
-/** What can be said without looking at the disk; gives the output's media type. */
-function checkRequest (request: JobRequest): string {
+/** What an output is to be. */
+interface Target { mediaType: string, encoding?: Encoding }
+
+/** What the output is to be, if there is a way to it in this build. */
+function targetOf (inputs: Input[], request: JobRequest): Target {
+  try {
+    const { mediaType, encoding } = planRoute(inputs, request.to, request.settings ?? {})
+    return { mediaType, ...(encoding != null ? { encoding } : {}) }
+  } catch (error) {
+    const told = toJobError(error)
+    // Both types are known, only the way between them is not.
+    if (told.code === 'unknown-type' && told.details?.to != null) refuse('no-provider', told.details.path == null ? `${told.message}; see 'weft converters'` : told.message, told.details)
+    throw new JobRefusedError(told)
+  }
+}
+
+/** What can be said without looking at the disk. */
+function checkRequest (request: JobRequest): void {
   if (request.inputs.length === 0) refuse('usage', 'a job needs at least one input')
   if (request.inputs.length > INPUTS_MAX) refuse('usage', `a job takes at most ${INPUTS_MAX} inputs`)
   for (const path of [...request.inputs, request.output]) if (!isAbsolute(path)) refuse('usage', `'${path}' is not an absolute path`)
@@ -199,7 +212,7 @@ function checkRequest (request: JobRequest): string {
   if (request.deadlineSeconds != null && !(request.deadlineSeconds > 0)) refuse('usage', 'the deadline is a positive number of seconds')
   try {
     if (request.from != null) mediaTypeOf(request.from)
-    return mediaTypeOf(request.to)
+    parseTarget(request.to)
   } catch (error) {
     throw new JobRefusedError(toJobError(error))
   }
@@ -220,7 +233,9 @@ async function checkOutput (request: JobRequest): Promise<string> {
       if (error.code === 'ENOENT') return undefined
       throw error
     })
-    if (existing?.isDirectory() === true) refuse('output-unwritable', `cannot write '${output}': it is a folder; name a file in it`, { path: output })
+    // An output divided into files is a folder itself; what may be replaced its writer knows.
+    const folderWanted = request.settings?.partition_by != null
+    if (existing?.isDirectory() === true && !folderWanted) refuse('output-unwritable', `cannot write '${output}': it is a folder; name a file in it`, { path: output })
     if (existing != null && request.overwrite !== true) throw new JobRefusedError(outputExists(output))
     return real
   } catch (error) {

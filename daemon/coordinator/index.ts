@@ -11,6 +11,7 @@
  * ```
  */
 import type { TypedEventTarget } from 'main-event'
+import type { Encoding, Note } from '../block-convert/index.ts'
 import type { StoredBlock } from '../store/index.ts'
 import type { Offer, Worker, WorkerEvents } from '../task-protocol/index.ts'
 
@@ -58,10 +59,16 @@ export interface JobReport {
   seconds: number
   cost: string
   resumed: boolean
-  inputs: Array<{ path: string, mediaType: string, bytes: number, cid?: string }>
-  outputs: Array<{ path: string, mediaType: string, bytes: number, cid: string }>
+  /** As the user has them: `bytes` and `cid` of a compressed file are those of the file, `mediaType` is what it holds under `encoding`. */
+  inputs: Array<{ path: string, mediaType: string, encoding?: Encoding, bytes: number, cid?: string }>
+  outputs: Array<{ path: string, mediaType: string, encoding?: Encoding, bytes: number, cid: string }>
   conversion: Array<{ id: string, version: string, parameters: Record<string, unknown> }>
-  blocks: { total: number, done: number, local: number, remote: number, memo: number, redispatched: number, hedged: number, rejected: number }
+  /** `redone`: blocks that had been given to a worker under a schema that was widened since, added up over all changes; not in `redispatched`. */
+  blocks: { total: number, done: number, local: number, remote: number, memo: number, redispatched: number, hedged: number, rejected: number, redone: number }
+  /** Changes of the schema while the job ran. */
+  epochs: number
+  /** What a user should know of the conversion; a bounded number, the last one (`more-notes`) then says how many more there were. */
+  notes: Note[]
   check: { equivalence: string, distance: number, bound: number, blocksChecked: number, blocksUnmeasured: number, whole: boolean }
   workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string }>
   /** Engine and dispatch measurements, in milliseconds; a round trip is from an order to its result, `durable` until its entry is durable. */

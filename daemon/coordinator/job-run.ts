@@ -3,7 +3,7 @@
  *
  * Facts are gathered and stepped together once per tick, so that a thousand small results cost one step.
  */
-import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type Note, type OutputWriter, type Prepared, type SplitBatch } from '../block-convert/index.ts'
+import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter, type Prepared, type SplitBatch } from '../block-convert/index.ts'
 import type { Offer } from '../task-protocol/index.ts'
 import { Checks } from './checks.ts'
 import { INLINE_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, REFUSALS_TOLD, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
@@ -13,10 +13,13 @@ import { Limiter } from './limiter.ts'
 import { createJobMachine } from './machine.ts'
 import { OutputLane } from './output-lane.ts'
 import { clampBlockBytes, planBlockBytes, planPlace } from './planner.ts'
+import { Recipes } from './recipes.ts'
 import { Recruiter } from './recruiter.ts'
 import { ResultShelf } from './result-shelf.ts'
 import type { JobError, JobRequest } from './index.ts'
 import type { JobComponents } from './job.ts'
+import type { NoteList } from './notes.ts'
+import type { UserPaths } from './user-paths.ts'
 import type { LocalOrder } from './local-worker.ts'
 import type { AttemptRef, Effect, JobCounts, JobEventIn, JobMachine, JobNews } from './machine-types.ts'
 
@@ -28,13 +31,16 @@ export interface JobRunInit {
   /** As described, for what must be unchanged at the end; blocks are cut from `prepared.inputs`. */
   inputs: Input[]
   prepared: Prepared
+  /** Where what the splitter notes goes. */
+  notes: NoteList
+  paths: UserPaths
   writer: OutputWriter
   bound: number
   /** Monotonic milliseconds of submission; the deadline counts from there. */
   startedAt: number
   /** The same in UTC. */
   created: number
-  news: (news: JobNews | { type: 'plan', message: string }) => void
+  news: (news: JobNews) => void
   /** Makes it known durably that the output may be at its final name. */
   announce: (written: { size: number, digest: Uint8Array }) => Promise<void>
 }
@@ -50,21 +56,20 @@ export class JobRun {
   readonly #lane: OutputLane
   readonly #recruiter: Recruiter
   readonly #reader: RecipeReader
-  readonly #recipes: BlockRecipe[] = []
+  readonly #recipes: Recipes
   readonly #splitStop = new AbortController()
   readonly #stores = new Limiter(STORES_AT_ONCE)
   readonly #ended = Promise.withResolvers<JobEnd>()
   readonly #blockBytes: number
   #splitter: AsyncIterator<SplitBatch> | undefined
-  readonly notes: Note[]
   #events: JobEventIn[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #faulty = false
 
   constructor (components: JobComponents, init: JobRunInit) {
-    const { request, prepared: { inputs, conversion, notes }, writer } = init
-    this.notes = [...notes]
+    const { request, prepared: { inputs, conversion }, writer } = init
+    this.#recipes = new Recipes(conversion)
     this.#components = components
     this.#init = init
     this.#machine = createJobMachine({
@@ -81,7 +86,7 @@ export class JobRun {
       : clampBlockBytes(request.blockBytes, totalBytes)
     const push = (event: JobEventIn): void => { this.#push(event) }
     const warn = (error: unknown, message: string): void => { components.log.warn({ error, job: init.job }, message) }
-    const recipe = (block: number): BlockRecipe => this.#recipes[block] as BlockRecipe
+    const recipe = (block: number): BlockRecipe => this.#recipes.get(block) as BlockRecipe
     this.#reader = new RecipeReader(inputs)
     this.#shelf = new ResultShelf(components, init.key)
     this.#checks = new Checks({ toolbox: components.toolbox, conversion, inputs, reader: this.#reader, recipe, shelf: this.#shelf, push })
@@ -104,7 +109,8 @@ export class JobRun {
     })
   }
 
-  get conversion (): Conversion { return this.#init.prepared.conversion }
+  /** As it is now: a schema that was widened is part of it. */
+  get conversion (): Conversion { return this.#recipes.conversion }
   get written (): { size: number, digest: Uint8Array } | undefined { return this.#lane.written }
   get mergeMs (): number { return this.#lane.mergeMs }
   get checkMs (): number { return this.#checks.checkMs + this.#lane.checkMs }
@@ -209,7 +215,7 @@ export class JobRun {
         // A wrong result of this node's own says something of the conversion of this input, nothing of other jobs.
         if (this.#recruiter.get(effect.worker)?.kind !== 'local') this.#components.caught({ peer: effect.worker, job: this.#init.job, reason: effect.reason, at: this.#components.clock.utc() })
         break
-      case 'reset-merge': this.#lane.reset(effect.epoch); break
+      case 'reset-merge': this.#lane.reset(effect.epoch, this.conversion); break
       case 'finish': this.#lane.finish(() => ({ units: this.counts().units, blocks: effect.blocks })); break
       case 'rename': this.#lane.rename(async () => { if (this.written != null) await this.#init.announce(this.written) }); break
       case 'abort': void this.#lane.abort(); break
@@ -227,18 +233,24 @@ export class JobRun {
         this.#push({ type: 'split-ended' })
         return
       }
-      const sizes: number[] = []
-      this.notes.push(...value.notes)
-      for (const recipe of value.recipes) {
-        this.#recipes.push(recipe)
-        sizes.push(recipe.size)
-      }
-      this.#push({ type: 'split', sizes })
-    }, (error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'splitting the input') }) })
+      this.#took(value)
+    }).catch((error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'splitting the input') }) })
+  }
+
+  /** In the order of the batch: its blocks are known after the change of the schema they follow. */
+  #took ({ widen, recipes, notes }: SplitBatch): void {
+    this.#init.notes.add(notes.map(note => this.#init.paths.note(note)))
+    if (widen != null) {
+      this.#recipes.widen(widen)
+      this.#push({ type: 'widened', epoch: this.#recipes.epoch })
+    }
+    this.#recipes.add(recipes)
+    this.#push({ type: 'split', sizes: recipes.map(({ size }) => size) })
   }
 
   #store (ref: AttemptRef): void {
-    this.#stores.run(async () => { if (!this.#closed) await this.#shelf.store(this.#shelf.get(ref.block, ref.attempt)) }).then(() => {
+    const result = this.#shelf.get(ref.block, ref.attempt)
+    this.#stores.run(async () => { if (!this.#closed) await this.#shelf.store(result) }).then(() => {
       this.#push({ type: 'stored', block: ref.block, attempt: ref.attempt })
     }, (error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'storing a result') }) })
   }
@@ -310,8 +322,9 @@ export class JobRun {
   }
 
   /** Adds what only the interpreter knows: where a block is in the input, and who was left out. */
-  #located (state: JobEnd['state'], error: JobError | undefined): JobError | undefined {
-    if (state === 'done' || error == null) return error
+  #located (state: JobEnd['state'], found: JobError | undefined): JobError | undefined {
+    if (state === 'done' || found == null) return found
+    const error = this.#init.paths.error(found)
     // Those the user named come first: that the others were not named is known.
     const named = (peer: string): number => this.#init.request.nodes?.includes(peer) === true ? 0 : 1
     const refusals = this.#recruiter.refusals.toSorted((a, b) => named(a.peer) - named(b.peer)).slice(0, REFUSALS_TOLD)
@@ -320,9 +333,10 @@ export class JobRun {
       return { ...error, message: `${error.message} (left out: ${who})`, details: { ...error.details, refused: refusals } }
     }
     const block = error.details?.block
-    const recipe = typeof block === 'number' ? this.#recipes[block] : undefined
+    const recipe = typeof block === 'number' ? this.#recipes.get(block) : undefined
     if (recipe == null) return error
-    const path = this.#init.prepared.inputs[recipe.origin.input]?.path
+    const input = this.#init.prepared.inputs[recipe.origin.input]
+    const path = input?.original ?? input?.path
     const line = error.details?.line
     const where = typeof line === 'number' ? `${path}, line ${line}` : `${path}, from line ${recipe.origin.line}`
     return {

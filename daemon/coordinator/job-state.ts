@@ -1,12 +1,12 @@
 /** The state of one job, shared by the parts of its machine. Nobody else sees it. */
-import type { Block } from './block-table.ts'
+import type { Attempt, Block } from './block-table.ts'
 import { JOB_LIMITS, SETTLING_BLOCKS_MAX, SETTLING_BYTES_MAX, SETTLING_MEMORY_MAX, type JobLimits } from './constants.ts'
 import { MergeOrder } from './merge-order.ts'
 import { Outbox } from './outbox.ts'
 import { Provision } from './provision.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Tally } from './tally.ts'
-import { WorkerTable } from './worker-table.ts'
+import { WorkerTable, type WorkerEntry } from './worker-table.ts'
 import type { JobError } from './index.ts'
 import type { JobMachineInit, PlantedFault } from './machine-types.ts'
 
@@ -27,6 +27,10 @@ export class JobState {
   phase: Phase = 'running'
   outcome: { state: 'done' | 'failed' | 'cancelled', error?: JobError } | undefined
   splitEnded = false
+  /** Number of the schema: how often it was widened. */
+  epoch = 0
+  /** A block was given out under it. */
+  begun = false
   /** Comparisons of results whose entry was asked for already; the output is not finished before they are over. */
   rechecks = 0
   now = 0
@@ -66,6 +70,19 @@ export class JobState {
     this.#settlingBlocks--
     this.#settlingBytes -= block.outputBytes
     if (block.held !== 'durable') this.#settlingMemory -= block.outputBytes
+  }
+
+  /** The block loses its result: that goes, and what was counted of it. */
+  withdraw (block: Block): void {
+    const worker = block.by as WorkerEntry
+    this.out.discard(block.result as Attempt)
+    if (block.state === 'done') this.tally.undone(block)
+    else this.settled(block)
+    if (block.rechecking) this.rechecks--
+    if (block.checked) this.tally.uncompared()
+    worker.accepted--
+    worker.wallMs -= block.wallMs
+    block.withdraw()
   }
 
   /** The job is over, badly; the machine lets everybody go at the end of the step. */

@@ -2,7 +2,7 @@
  * A job from acceptance to report: prepares it, runs it, records how it ended. What happens in between is decided by the machine and
  * carried out by `JobRun`.
  */
-import type { Conversion, Input, OutputWriter, Prepared, Toolbox } from '../block-convert/index.ts'
+import type { Conversion, Encoding, Input, OutputWriter, Prepared, Toolbox } from '../block-convert/index.ts'
 import type { Log } from '../log.ts'
 import type { BlockStore, Journal } from '../store/index.ts'
 import type { BlockRefs } from './block-refs.ts'
@@ -12,7 +12,9 @@ import { PROGRESS_MS, REMOVALS_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { toJobError, toOutputError } from './job-errors.ts'
 import { encodeRecord, jobKey, recordKey } from './journal-entries.ts'
 import { JobRun } from './job-run.ts'
+import { NoteList } from './notes.ts'
 import { buildReport } from './report.ts'
+import { UserPaths } from './user-paths.ts'
 import type { Job, JobError, JobEvent, JobReport, JobRequest, JobState, WorkerSource } from './index.ts'
 import type { JobNews } from './machine-types.ts'
 import type { JobSpec } from './spec.ts'
@@ -38,8 +40,8 @@ export interface JobInit {
   spec: JobSpec
   request: JobRequest
   inputs: Input[]
-  /** Media type of the output. */
-  to: string
+  /** What the output is. */
+  to: { mediaType: string, encoding?: Encoding }
   /** UTC milliseconds. */
   created: number
 }
@@ -68,6 +70,8 @@ export class RunningJob implements Job {
   #error: JobError | undefined
   #finished: number | undefined
   #prepared: Prepared | undefined
+  readonly #notes = new NoteList()
+  #paths = new UserPaths()
   #run: JobRun | undefined
   #prepareMs = 0
   #runStartedAt = 0
@@ -129,10 +133,11 @@ export class RunningJob implements Job {
       now: clock.utc(),
       inputs: this.#init.inputs,
       inputDigests: this.#inputDigests,
-      output: { path: this.output, mediaType: this.#init.to },
+      output: { path: this.output, ...this.#init.to },
       written: this.#run?.written,
       conversion: this.#conversion(),
       bound: this.#bound(),
+      notes: this.#notes.list(),
       counts,
       timing: {
         prepareMs: this.#prepareMs,
@@ -160,9 +165,11 @@ export class RunningJob implements Job {
       const told = error instanceof Stopped ? error.error : toJobError(error)
       end = { state: told.code === 'cancelled' ? 'cancelled' : 'failed', error: told }
     }
+    // Before the job is told to have ended: they may be as large as all inputs.
+    if (this.#prepared != null) await this.#components.toolbox.release(this.#prepared)
     if (this.#runStartedAt > 0) this.#runMs = clock.monotonic() - this.#runStartedAt
     this.#finished = clock.utc()
-    this.#error = end.error
+    this.#error = end.error == null ? undefined : this.#paths.error(end.error)
     this.#state = end.state
     const report = this.report()
     this.#final = report
@@ -173,7 +180,7 @@ export class RunningJob implements Job {
       log.error({ error, job: this.id }, 'the end of the job could not be recorded')
     }
     this.cleaned = this.#clean()
-    this.#news({ type: 'state', state: end.state, error: end.error })
+    this.#news({ type: 'state', state: end.state, error: this.#error })
     return report
   }
 
@@ -187,13 +194,18 @@ export class RunningJob implements Job {
       : setTimeout(() => { this.#stop.reject(new Stopped({ code: 'deadline', message: 'the deadline passed while the job was prepared' })) }, Math.min(TIMER_MS_MAX, request.deadlineSeconds * 1000))
     try {
       const preparing = toolbox.prepare(inputs, request.to, request.settings ?? {})
-      // A job that is stopped meanwhile does not wait for it; what it leaves goes when it is done.
-      preparing.then(async prepared => { if (this.#stopped != null) await toolbox.release(prepared) }, () => {})
-      this.#prepared = await Promise.race([preparing, this.#stop.promise])
+      const prepared = await Promise.race([preparing, this.#stop.promise]).catch((error: unknown) => {
+        // A job that is stopped meanwhile does not wait for it; what it leaves goes when it is done.
+        preparing.then(toolbox.release.bind(toolbox), () => {})
+        throw error
+      })
+      this.#prepared = prepared
+      this.#paths = new UserPaths(prepared.inputs)
+      this.#notes.add(prepared.notes.map(note => this.#paths.note(note)))
       // On record before the first byte is written: whatever happens, a restart knows where to look for what is left.
       const record = encodeRecord({ phase: 'running', job: spec.id, key: this.#key, spec: spec.bytes, output: request.output, report: this.report() })
       await Promise.race([this.#stop.promise, journal.append(this.recordKey, record)])
-      const writer = await toolbox.output(request.output, this.#prepared.conversion, { overwrite: request.overwrite ?? false })
+      const writer = await toolbox.output(request.output, prepared.conversion, { overwrite: request.overwrite ?? false })
         .catch((error: unknown) => { throw new Stopped(toOutputError(error, request.output)) })
       if (this.#stopped != null) {
         await writer.abort()
@@ -217,6 +229,8 @@ export class RunningJob implements Job {
       inputs,
       writer,
       prepared: this.#prepared as Prepared,
+      notes: this.#notes,
+      paths: this.#paths,
       bound: this.#bound(),
       startedAt: this.#startedAt,
       created: this.#init.created,
@@ -251,16 +265,18 @@ export class RunningJob implements Job {
     if (mark === this.#lastProgress) return
     this.#lastProgress = mark
     let bytesTotal = 0
-    for (const { size } of this.#init.inputs) bytesTotal += size
+    // What is split, like the bytes done: a compressed input is smaller than its blocks.
+    for (const { size } of this.#prepared?.inputs ?? this.#init.inputs) bytesTotal += size
     this.#components.emit({
       type: 'progress', job: this.id, at: this.#components.clock.utc(), blocksDone: counts.done, blocksTotal: counts.known ? counts.blocks : undefined,
       bytesDone: counts.bytesDone, bytesTotal, workers: counts.workersLive
     })
   }
 
-  #news (news: JobNews | { type: 'plan', message: string }): void {
+  #news (news: JobNews): void {
     if (news.type === 'state' && news.state === 'merging') this.#state = 'merging'
-    this.#components.emit({ ...news, job: this.id, at: this.#components.clock.utc() } as JobEvent)
+    const told = 'reason' in news && news.reason != null ? { ...news, reason: this.#paths.text(news.reason) } : news
+    this.#components.emit({ ...told, job: this.id, at: this.#components.clock.utc() } as JobEvent)
   }
 
   /** Digests of the inputs for the report, one after the other: they take one thread of the toolbox at most. Never rejects. */

@@ -3,6 +3,7 @@
  * per taken result in a compact form, small results with their bytes, so that block and entry are one write.
  */
 import { decodeCanonical, encodeCanonical } from '../trust/index.ts'
+import { RECORD_BYTES_MAX } from './constants.ts'
 import type { JobReport } from './index.ts'
 
 const RECORD_VERSION = 1
@@ -33,13 +34,18 @@ export function jobKey (id: string): string {
 
 export function encodeRecord (record: JobRecord extends infer T ? T extends unknown ? Omit<T, 'v'> : never : never): Uint8Array {
   // Reports carry optional fields; DAG-CBOR has no undefined.
-  return encodeCanonical(prune({ v: RECORD_VERSION, ...record }))
+  return encodeCanonical(prune({ v: RECORD_VERSION, ...record }), { maxBytes: RECORD_BYTES_MAX })
 }
 
 export function decodeRecord (bytes: Uint8Array): JobRecord {
-  const record = decodeCanonical(bytes) as JobRecord
+  const record = decodeCanonical(bytes, { maxBytes: RECORD_BYTES_MAX }) as JobRecord
   if (record.v !== RECORD_VERSION) throw new Error(`a job record of version ${record.v}; this build reads ${RECORD_VERSION}`)
-  return record
+  return { ...record, report: completed(record.report) }
+}
+
+/** Reports of an earlier build lack what came since. */
+function completed (report: JobReport): JobReport {
+  return { ...report, epochs: report.epochs ?? 0, notes: report.notes ?? [], blocks: { ...report.blocks, redone: report.blocks.redone ?? 0 } }
 }
 
 function prune (value: unknown): unknown {

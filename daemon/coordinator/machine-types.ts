@@ -4,7 +4,7 @@ import type { JobError, JobEvent } from './index.ts'
 import type { JobLimits } from './constants.ts'
 
 /** Errors that may be planted for the simulator's own test: each must be found by its invariants. Never set elsewhere. */
-export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check'
+export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check' | 'stale-epoch'
 
 export interface JobMachineInit {
   /** The job's id; only carried into events. */
@@ -37,6 +37,11 @@ export type Held = 'inline' | 'durable' | 'volatile'
 export type JobEventIn =
   | { type: 'split', sizes: number[] }
   | { type: 'split-ended' }
+  /**
+   * The schema was widened; `epoch` numbers it, from 1. All blocks known so far count only as converted under it, so what there is of them,
+   * taken, merged or in flight, is superseded.
+   */
+  | { type: 'widened', epoch: number }
   | { type: 'joined', worker: string, kind: 'local' | 'remote', slots: number, bytesPerSecond?: number }
   | { type: 'slots', worker: string, slots: number }
   | { type: 'lost', worker: string, reason: string }
@@ -72,7 +77,7 @@ export type JobEventIn =
 type WithoutEnvelope<T> = T extends unknown ? Omit<T, 'job' | 'at'> : never
 
 /** What the machine reports to the user; the interpreter adds the job and the time. */
-export type JobNews = WithoutEnvelope<Extract<JobEvent, { type: 'worker' | 'block' | 'state' }>>
+export type JobNews = WithoutEnvelope<Extract<JobEvent, { type: 'worker' | 'block' | 'state' | 'plan' }>>
 
 export type Effect =
   /** Ask the splitter for the next batch. Answered by `split` or `split-ended`. */
@@ -98,7 +103,7 @@ export type Effect =
   | { type: 'discard', results: AttemptRef[] }
   /** Append these results to the output. Answered by `merged`. */
   | { type: 'merge', epoch: number, results: AttemptRef[] }
-  /** Start the output again from nothing; `epoch` numbers the new run. Answered by `merge-reset`. */
+  /** Start the output again from nothing, under the conversion as it is now; `epoch` numbers the new run. Answered by `merge-reset`. */
   | { type: 'reset-merge', epoch: number }
   /** End the output and check the whole. Answered by `finished`. */
   | { type: 'finish', blocks: number }
@@ -123,7 +128,12 @@ export interface JobCounts {
   merged: number
   local: number
   remote: number
+  /** Orders for a block that had one under the same schema before. */
   redispatched: number
+  /** Blocks that had been given to a worker under a schema that was widened since, added up over all changes. */
+  redone: number
+  /** Changes of the schema. */
+  epochs: number
   rejected: number
   checked: number
   greatestDistance: number

@@ -2,12 +2,12 @@
  * The job machine: every decision of a job, and nothing else. Facts in, orders out; time and randomness are arguments, timers are
  * orders. The interpreter (`job-run.ts`) and the simulator drive the same code.
  *
- * Laws it keeps: a block has at most one taken result, under whichever attempt it came; a result is durable before its entry, its entry
+ * Laws it keeps: a block has at most one taken result, under whichever attempt of the newest schema it came; a result is durable before its entry, its entry
  * before the block is done, and every block done, and compared where the policy drew it, before the output is finished; the output is
  * finished and checked before it is renamed.
  *
  * Its parts: `attempts.ts` (workers, what each has, what a failure leads to), `results.ts` (what is taken, and what a wrong result leads to),
- * `planner.ts` (who gets the next block), `provision.ts` (nobody left?), `merge-order.ts`; their common state is `job-state.ts`.
+ * `epochs.ts` (what a change of the schema leads to), `planner.ts` (who gets the next block), `provision.ts` (nobody left?), `merge-order.ts`; their common state is `job-state.ts`.
  *
  * @example
  * ```ts
@@ -17,7 +17,8 @@
  */
 import { Attempts } from './attempts.ts'
 import { Block } from './block-table.ts'
-import { BLOCKS_MAX, LOOK_AHEAD_BLOCKS, LOOK_AHEAD_BYTES, LOOK_AHEAD_SPARE } from './constants.ts'
+import { BLOCKS_MAX, EPOCHS_BEFORE_PROOF, LOOK_AHEAD_BLOCKS, LOOK_AHEAD_BYTES, LOOK_AHEAD_SPARE } from './constants.ts'
+import { Epochs } from './epochs.ts'
 import { JobState } from './job-state.ts'
 import { deal } from './planner.ts'
 import { Results } from './results.ts'
@@ -32,6 +33,7 @@ class Machine implements JobMachine {
   readonly #state: JobState
   readonly #attempts: Attempts
   readonly #results: Results
+  readonly #epochs: Epochs
   #pulling = false
   #timerAt: number | undefined
   /** When waiting blocks must be dealt again though nothing happened. */
@@ -43,6 +45,7 @@ class Machine implements JobMachine {
     this.#state = new JobState(init)
     this.#attempts = new Attempts(this.#state)
     this.#results = new Results(this.#state, this.#attempts)
+    this.#epochs = new Epochs(this.#state, this.#attempts)
   }
 
   get state (): JobMachine['state'] {
@@ -64,8 +67,8 @@ class Machine implements JobMachine {
   }
 
   counts (): JobCounts {
-    const { tally, blocks, splitEnded, merge, workers } = this.#state
-    return tally.counts(blocks.length, splitEnded, merge.merged, workers.list)
+    const { tally, blocks, splitEnded, merge, workers, epoch } = this.#state
+    return tally.counts({ blocks: blocks.length, known: splitEnded, merged: merge.merged, epochs: epoch }, workers.list)
   }
 
   ownerOf (block: number, attempt: number): string | undefined {
@@ -84,6 +87,7 @@ class Machine implements JobMachine {
       case 'distrusted': this.#results.onDistrusted(event.worker, event.reason); break
       case 'failed': this.#attempts.onFailed(event); break
       case 'split': this.#onSplit(event.sizes); break
+      case 'widened': this.#epochs.onWidened(event.epoch); break
       case 'split-ended':
         state.splitEnded = true
         this.#pulling = false
@@ -179,7 +183,7 @@ class Machine implements JobMachine {
       state.fail(lack)
       return
     }
-    if (state.settlingRoom) {
+    if (state.settlingRoom && !this.#proving) {
       this.#dealAt = deal(state.queue, state.workers.list, { now: state.now, inFlight, awaitCommit, splitEnded: state.splitEnded }, (block, worker) => { this.#attempts.give(block, worker) })
     }
     this.#pull()
@@ -195,12 +199,17 @@ class Machine implements JobMachine {
     state.out.other(early ? { type: 'rename' } : { type: 'finish', blocks: state.blocks.length })
   }
 
+  /** The schema changed so often that the whole input is read before anything else is converted. */
+  get #proving (): boolean {
+    return !this.#state.splitEnded && this.#state.epoch >= EPOCHS_BEFORE_PROOF
+  }
+
   #pull (): void {
     const { queue, workers, splitEnded, init, out } = this.#state
     if (this.#pulling || splitEnded) return
     let slots = 0
     for (const worker of workers.list) if (worker.usable && worker.slots > 0) slots += init.inFlight ?? worker.slots
-    if (queue.length >= 2 * slots + LOOK_AHEAD_SPARE && (queue.length >= LOOK_AHEAD_BLOCKS || queue.bytes >= LOOK_AHEAD_BYTES)) return
+    if (!this.#proving && queue.length >= 2 * slots + LOOK_AHEAD_SPARE && (queue.length >= LOOK_AHEAD_BLOCKS || queue.bytes >= LOOK_AHEAD_BYTES)) return
     this.#pulling = true
     out.other({ type: 'pull' })
   }

@@ -35,15 +35,20 @@ export class MergeOrder {
   /** A result was withdrawn. True if it was in the output already, or on its way, so that the output must begin again. */
   withdraw (index: number): boolean {
     if (index >= this.asked || this.resetting) return false
+    this.restart()
+    return true
+  }
+
+  /** Nothing of the output so far is of use. A reset under way does not do: it may have begun before this. */
+  restart (): void {
     this.resetting = true
     this.epoch++
-    return true
+    this.merged = 0
+    this.asked = 0
   }
 
   wasReset (epoch: number): void {
     if (epoch !== this.epoch) return
     this.resetting = false
-    this.merged = 0
-    this.asked = 0
   }
 }

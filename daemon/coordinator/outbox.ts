@@ -36,6 +36,7 @@ export class Outbox {
 
   /** Cancels come before dispatches and releases, so that a slot asked for again is free at the worker. */
   drain (): Effect[] {
+    this.#forgetDiscarded()
     const effects: Effect[] = []
     for (const [worker, attempts] of this.#cancel) effects.push({ type: 'cancel', worker, attempts })
     if (this.#discard.length > 0) effects.push({ type: 'discard', results: this.#discard })
@@ -54,6 +55,17 @@ export class Outbox {
     this.#dispatch.clear()
     this.#cancel.clear()
     return effects
+  }
+
+  /** A result that was taken and withdrawn within the step: nothing is to be done with it but to let it go. */
+  #forgetDiscarded (): void {
+    if (this.#discard.length === 0) return
+    const gone = new Set(this.#discard)
+    const wanted = (result: AttemptRef): boolean => !gone.has(result)
+    this.#store = this.#store.filter(wanted)
+    this.#inspect = this.#inspect.filter(wanted)
+    this.#check = this.#check.filter(wanted)
+    this.#journal = this.#journal.filter(wanted)
   }
 }
 

@@ -1,5 +1,5 @@
 /** Carries out what the machine orders about the output, one after the other, and turns each end into a fact. */
-import { checkUnchanged, type BlockSource, type Input, type OutputWriter } from '../block-convert/index.ts'
+import { checkUnchanged, type BlockSource, type Conversion, type Input, type OutputWriter } from '../block-convert/index.ts'
 import { conversionCode, readsOneOf, saidBy, toJobError, toOutputError } from './job-errors.ts'
 import type { JobError } from './index.ts'
 import type { AttemptRef, JobEventIn } from './machine-types.ts'
@@ -7,6 +7,7 @@ import type { Result, ResultShelf } from './result-shelf.ts'
 
 export interface OutputLaneComponents {
   writer: OutputWriter
+  /** As described: what must be unchanged at the end. */
   inputs: Input[]
   output: string
   shelf: ResultShelf
@@ -68,10 +69,13 @@ export class OutputLane {
     }
   }
 
-  reset (epoch: number): void {
+  /** Begins again, under this conversion from now on. */
+  reset (epoch: number, conversion: Conversion): void {
     this.#epoch = epoch
     this.#do(async () => {
-      await this.#components.writer.reset()
+      // The next one is ordered already.
+      if (epoch !== this.#epoch) return
+      await this.#components.writer.reset(conversion)
       this.#components.push({ type: 'merge-reset', epoch })
     })
   }

@@ -1,6 +1,6 @@
 /** Builds the report of a job from what is known of it. Pure. */
 import { rawCid } from './spec.ts'
-import type { Conversion, Input } from '../block-convert/index.ts'
+import type { Conversion, Encoding, Input, Note } from '../block-convert/index.ts'
 import type { JobError, JobReport, JobState } from './index.ts'
 import type { JobCounts } from './machine-types.ts'
 
@@ -14,11 +14,12 @@ export interface JobFacts {
   now: number
   inputs: Input[]
   inputDigests: Array<Uint8Array | undefined>
-  output: { path: string, mediaType: string }
+  output: { path: string, mediaType: string, encoding?: Encoding }
   /** Known once the output was written. */
   written?: { size: number, digest: Uint8Array }
   conversion?: Conversion
   bound: number
+  notes: Note[]
   counts?: JobCounts
   timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, runMs: number }
 }
@@ -30,6 +31,11 @@ export function percentile (values: readonly number[], share: number): number {
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000
+
+/** Absent where there is none: fields of a report are not undefined. */
+function encodingOf (encoding: Encoding | undefined): { encoding?: Encoding } {
+  return encoding == null ? {} : { encoding }
+}
 
 /** How an equivalence is named in a report. */
 function equivalenceName (conversion: Conversion | undefined): string {
@@ -48,12 +54,12 @@ export function buildReport (facts: JobFacts): JobReport {
     seconds: round(((facts.finished ?? facts.now) - facts.created) / 1000),
     cost: '0',
     resumed: false,
-    inputs: facts.inputs.map(({ path, mediaType, size }, i) => {
+    inputs: facts.inputs.map(({ path, mediaType, encoding, size }, i) => {
       const digest = facts.inputDigests[i]
-      return { path, mediaType, bytes: size, cid: digest == null ? undefined : rawCid(digest) }
+      return { path, mediaType, ...encodingOf(encoding), bytes: size, cid: digest == null ? undefined : rawCid(digest) }
     }),
     outputs: written != null && facts.state !== 'failed' && facts.state !== 'cancelled'
-      ? [{ path: output.path, mediaType: output.mediaType, bytes: written.size, cid: rawCid(written.digest) }]
+      ? [{ path: output.path, mediaType: output.mediaType, ...encodingOf(output.encoding), bytes: written.size, cid: rawCid(written.digest) }]
       : [],
     conversion: conversion == null ? [] : [{ id: conversion.converter.id, version: conversion.converter.version, parameters: conversion.parameters }],
     blocks: {
@@ -64,8 +70,11 @@ export function buildReport (facts: JobFacts): JobReport {
       memo: 0,
       redispatched: counts?.redispatched ?? 0,
       hedged: 0,
-      rejected: counts?.rejected ?? 0
+      rejected: counts?.rejected ?? 0,
+      redone: counts?.redone ?? 0
     },
+    epochs: counts?.epochs ?? 0,
+    notes: facts.notes,
     check: {
       equivalence: equivalenceName(conversion),
       distance: counts?.greatestDistance ?? 0,

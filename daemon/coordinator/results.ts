@@ -27,15 +27,13 @@ export class Results {
     worker.failuresInRow = 0
     worker.refusalsInRow = 0
     const wanted = block.state === 'ready' || block.state === 'leased' || faults.has('double-accept')
-    if (!wanted || worker.distrusted || phase !== 'running') {
+    // However late it comes: a result under an older schema is never taken.
+    const stale = attempt.epoch !== this.#state.epoch && !faults.has('stale-epoch')
+    if (!wanted || stale || worker.distrusted || phase !== 'running') {
       if (block.result !== attempt) out.discard(attempt)
       return
     }
-    for (const other of block.attempts) {
-      if (!other.open || other.given) continue
-      other.given = true
-      out.cancel(other.worker.id, other)
-    }
+    this.#attempts.callOff(block)
     block.result = attempt
     block.by = worker
     block.held = event.held
@@ -131,14 +129,8 @@ export class Results {
     const { out, tally, merge, provision, limits, queue } = this.#state
     const worker = block.by as WorkerEntry
     const result = block.result as Attempt
-    out.discard(result)
-    if (block.state === 'done') tally.undone(block)
-    else this.#state.settled(block)
-    if (block.rechecking) this.#state.rechecks--
-    tally.rejected(block.checked)
-    worker.accepted--
-    worker.wallMs -= block.wallMs
-    block.withdraw()
+    this.#state.withdraw(block)
+    tally.rejected()
     block.failures++
     block.shun(worker)
     if (merge.withdraw(block.index)) out.other({ type: 'reset-merge', epoch: merge.epoch })

@@ -1,7 +1,5 @@
 /** After a restart: what the last run of the daemon left of its jobs is told and removed. */
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { pipeline } from 'node:stream/promises'
+import { digestOfOutput } from '../block-convert/index.ts'
 import type { Log } from '../log.ts'
 import type { BlockStore, Journal } from '../store/index.ts'
 import type { Clock } from './clock.ts'
@@ -55,14 +53,9 @@ export async function settleJournal (
 async function renamed (record: Extract<JobRecord, { phase: 'renaming' }>): Promise<boolean> {
   const path = record.report.outputs[0]?.path
   if (path == null) return false
-  const hash = createHash('sha256')
-  try {
-    await pipeline(createReadStream(path), hash)
-  } catch {
-    // No readable file there: as far as can be told it was not renamed.
-    return false
-  }
-  return Buffer.compare(hash.digest(), record.digest) === 0
+  const digest = await digestOfOutput(path)
+  // No readable file there: as far as can be told it was not renamed.
+  return digest != null && Buffer.compare(digest, record.digest) === 0
 }
 
 async function removeResults (journal: Pick<Journal, 'entries' | 'remove'>, blocks: Pick<BlockStore, 'delete'>, key: string): Promise<void> {

@@ -3,7 +3,8 @@ import { hash, randomBytes } from 'node:crypto'
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
 import { encodeCanonical } from '../trust/index.ts'
-import type { Input } from '../block-convert/index.ts'
+import type { Encoding, Input } from '../block-convert/index.ts'
+import { SPEC_BYTES_MAX } from './constants.ts'
 import type { JobRequest } from './index.ts'
 
 const SPEC_VERSION = 1
@@ -25,13 +26,14 @@ export interface JobSpec {
 }
 
 /** The canonical spec of a request whose inputs were described. `created`: UTC milliseconds. */
-export function makeSpec (request: JobRequest, inputs: Input[], to: string, created: number, nonce: Uint8Array = randomBytes(NONCE_BYTES)): JobSpec {
+export function makeSpec (request: JobRequest, inputs: Input[], to: { mediaType: string, encoding?: Encoding }, created: number, nonce: Uint8Array = randomBytes(NONCE_BYTES)): JobSpec {
   const bytes = encodeCanonical({
     v: SPEC_VERSION,
     nonce: Uint8Array.from(nonce),
     created,
-    inputs: inputs.map(({ path, mediaType, size, mtimeMs }) => ({ path, mediaType, size, mtimeMs })),
-    to,
+    inputs: inputs.map(({ path, mediaType, encoding, size, mtimeMs }) => ({ path, mediaType, ...(encoding != null ? { encoding } : {}), size, mtimeMs })),
+    to: to.mediaType,
+    ...(to.encoding != null ? { encoding: to.encoding } : {}),
     output: request.output,
     overwrite: request.overwrite ?? false,
     settings: request.settings ?? {},
@@ -40,7 +42,7 @@ export function makeSpec (request: JobRequest, inputs: Input[], to: string, crea
     verify: request.verify ?? 'sample',
     blockBytes: request.blockBytes ?? 0,
     deadlineSeconds: request.deadlineSeconds ?? 0
-  })
+  }, { maxBytes: SPEC_BYTES_MAX })
   const digest = createDigest(SHA2_256, hash('sha256', bytes, 'buffer'))
   return { id: CID.createV1(DAG_CBOR, digest).toString(), bytes }
 }

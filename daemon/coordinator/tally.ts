@@ -25,6 +25,7 @@ export class Tally {
   bytesKnown = 0
   doneBlocks = 0
   redispatched = 0
+  redone = 0
   whole = false
   #bytesDone = 0
   #local = 0
@@ -67,9 +68,13 @@ export class Tally {
     this.#greatestDistance = Math.max(this.#greatestDistance, distance)
   }
 
-  rejected (compared: boolean): void {
+  /** A result that had been compared is withdrawn. */
+  uncompared (): void {
+    this.#checked--
+  }
+
+  rejected (): void {
     this.#rejected++
-    if (compared) this.#checked--
   }
 
   /** Whether one more piece of news about a single block may be sent now. */
@@ -81,13 +86,14 @@ export class Tally {
     return this.#newsLeft-- > 0
   }
 
-  counts (blocks: number, known: boolean, merged: number, workers: WorkerEntry[]): JobCounts {
+  counts ({ blocks, known, merged, epochs }: Pick<JobCounts, 'blocks' | 'known' | 'merged' | 'epochs'>, workers: WorkerEntry[]): JobCounts {
     let workersLive = 0
     for (const worker of workers) if (worker.usable) workersLive++
     return {
       blocks,
       known,
       merged,
+      epochs,
       workersLive,
       done: this.doneBlocks,
       bytesDone: this.#bytesDone,
@@ -95,6 +101,7 @@ export class Tally {
       local: this.#local,
       remote: this.#remote,
       redispatched: this.redispatched,
+      redone: this.redone,
       rejected: this.#rejected,
       checked: this.#checked,
       greatestDistance: this.#greatestDistance,

@@ -1,5 +1,8 @@
-/** Bytes of a JSON body: a job with thousands of inputs and settings stays well below. */
-export const BODY_BYTES_MAX = 1 << 20
+/** Bytes of a JSON body: INPUTS_MAX paths of PATH_MAX characters, and the types of thousands of columns in a setting. */
+export const BODY_BYTES_MAX = 48 << 20
+
+/** Characters of a setting's value: the types of as many columns as a table may have. */
+export const SETTING_MAX = 4 << 20
 
 /** Bytes of one uploaded input (16 GiB); the disk usually ends earlier. */
 export const UPLOAD_BYTES_MAX = 16 * 2 ** 30

@@ -3,7 +3,7 @@ import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import type { JobReport } from '../coordinator/index.ts'
 import type { ConverterView, NodeStatus, NodeView } from './index.ts'
-import { INPUTS_MAX, PAGE_DEFAULT, PAGE_MAX, PATH_MAX } from './constants.ts'
+import { INPUTS_MAX, PAGE_DEFAULT, PAGE_MAX, PATH_MAX, SETTING_MAX } from './constants.ts'
 
 const path = z.string().min(1).max(PATH_MAX)
   .refine(value => isAbsolute(value) && !value.includes('\0'), { error: 'expected an absolute path' })
@@ -15,7 +15,7 @@ export const jobRequest = z.strictObject({
   from: typeName.optional().describe('Media type or extension of the inputs, where their content does not tell'),
   output: path.describe('Absolute path of the output'),
   overwrite: z.boolean().optional(),
-  settings: z.record(z.string().max(200), z.string().max(10_000)).optional().describe('Settings of the conversion, as with --set'),
+  settings: z.record(z.string().max(200), z.string().max(SETTING_MAX)).optional().describe('Settings of the conversion, as with --set'),
   place: z.enum(['any', 'local', 'remote']).optional(),
   nodes: z.array(z.string().min(1).max(100)).max(1000).optional().describe('Only these peers'),
   verify: z.enum(['none', 'sample', 'all']).optional(),
@@ -61,7 +61,11 @@ export const eventsQuery = z.strictObject({
 const describes = <T>(schema: z.ZodType): z.ZodType<T, T> => schema as z.ZodType<T, T>
 
 const conversionStep = z.looseObject({ id: z.string(), version: z.string(), parameters: z.record(z.string(), z.unknown()) })
-const file = z.looseObject({ path: z.string(), mediaType: z.string(), bytes: z.number(), cid: z.string().optional() })
+const file = z.looseObject({ path: z.string(), mediaType: z.string(), encoding: z.enum(['gzip', 'zstd', 'brotli', 'xz']).optional().describe('How the file is compressed on top of its media type'), bytes: z.number(), cid: z.string().optional() })
+
+const note = z.looseObject({
+  code: z.string(), message: z.string(), input: z.string().optional(), columns: z.array(z.string()).optional(), count: z.number().optional()
+})
 
 export const jobReport = describes<JobReport>(z.looseObject({
   job: z.string(),
@@ -74,6 +78,8 @@ export const jobReport = describes<JobReport>(z.looseObject({
   outputs: z.array(file),
   conversion: z.array(conversionStep),
   blocks: z.record(z.string(), z.number()),
+  epochs: z.number().describe('Changes of the schema while the job ran'),
+  notes: z.array(note).describe('What a user should know of the conversion; where there are more than a report takes, the last one says so'),
   check: z.looseObject({ equivalence: z.string(), distance: z.number(), bound: z.number() }),
   workers: z.array(z.looseObject({ peer: z.string(), blocks: z.number(), seconds: z.number(), cost: z.string() }))
 }).describe('The report of a job'))

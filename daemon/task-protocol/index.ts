@@ -145,7 +145,7 @@ export interface TaskServer {
 
 export { createTaskClient } from './client.ts'
 export { createTaskServer } from './server.ts'
-export { TASK_PROTOCOL, LEASE_PROTOCOL } from './constants.ts'
+export { TASK_PROTOCOL, LEASE_PROTOCOL, SLICE_BYTES_MAX } from './constants.ts'
 
 // The pure machines behind the two services, for the simulator.
 export { createLeaseRequester } from './lease-requester.ts'

@@ -7,7 +7,7 @@ export interface DiskProfile {
 }
 
 /** One piece of an output. */
-export interface Piece { block: number, attempt: number, value: Value, worker: string }
+export interface Piece { block: number, attempt: number, value: Value, worker: string, epoch: number }
 
 /** What a result is worth: right; obviously broken; or plausible and wrong, which only a comparison finds. */
 export type Value = 'good' | 'garbage' | 'subtle'

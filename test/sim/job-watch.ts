@@ -1,9 +1,10 @@
 /** The laws of one job, checked at every order its machine gives. Knows nothing of how the machine decides. */
+import { EPOCHS_BEFORE_PROOF } from '../../daemon/coordinator/constants.ts'
 import type { AttemptRef, Effect } from '../../daemon/coordinator/machine-types.ts'
 import type { Disk, OutputFile, Value } from './disk.ts'
 import { Violation } from './world.ts'
 
-export interface KnownResult { block: number, attempt: number, worker: string, value: Value, held: 'inline' | 'durable' | 'volatile', checked: boolean }
+export interface KnownResult { block: number, attempt: number, worker: string, value: Value, held: 'inline' | 'durable' | 'volatile', checked: boolean, epoch: number }
 
 const key = ({ block, attempt }: AttemptRef): string => `${block}/${attempt}`
 
@@ -15,7 +16,10 @@ export class JobWatch {
   /** Workers the job may order from, with their slots. */
   readonly attached = new Map<string, number>()
   readonly banned = new Set<string>()
-  readonly #given = new Set<string>()
+  /** Attempts given out, with the schema each was given under. */
+  readonly #given = new Map<string, number>()
+  /** Number of the schema. */
+  #schema = 0
   /** Attempts out at each worker. */
   readonly out = new Map<string, Set<string>>()
   /** Results whose entry was asked for and which were not withdrawn, by block. */
@@ -57,6 +61,14 @@ export class JobWatch {
   distrusted (worker: string): void {
     if (!this.#renaming) this.banned.add(worker)
   }
+
+  /** The schema was widened: what was done before does not count any more. */
+  widened (): void {
+    this.#schema++
+    this.#taken.clear()
+  }
+
+  epochOf (ref: AttemptRef): number { return this.#given.get(key(ref)) ?? 0 }
 
   split (blocks: number): void { this.#blocks = blocks }
 
@@ -107,8 +119,9 @@ export class JobWatch {
     if (this.#verify === 'sample') {
       for (const { worker } of pieces) if (!this.#comparedOf.has(worker)) this.#broken(`no result of ${worker} was compared`)
     }
-    pieces.forEach(({ block, value, worker, attempt }, i) => {
+    pieces.forEach(({ block, value, worker, attempt, epoch }, i) => {
       if (block !== i) this.#broken(`block ${block} is at place ${i} of the output`)
+      if (epoch !== this.#schema) this.#broken(`the output has block ${block} of schema ${epoch}, the last is ${this.#schema}`)
       if (value === 'good') return
       const unmeasured = value === 'subtle' && this.#verify !== 'all' && !this.banned.has(worker) && !this.#compared.has(key({ block, attempt }))
       if (!unmeasured) this.#broken(`a wrong result (${value}) of ${worker} is in the output: block ${block}`)
@@ -124,10 +137,11 @@ export class JobWatch {
       out = new Set()
       this.out.set(worker, out)
     }
+    if (this.#schema >= EPOCHS_BEFORE_PROOF && this.#blocks == null) this.#broken(`gives blocks out though the schema changed ${this.#schema} times and the input was not read to its end`)
     for (const ref of orders) {
       const name = key(ref)
       if (this.#given.has(name)) this.#broken(`attempt ${name} is given twice`)
-      this.#given.add(name)
+      this.#given.set(name, this.#schema)
       out.add(name)
     }
     if (out.size > (slots ?? 0)) this.#broken(`${out.size} orders at ${worker}, which takes ${slots}`)
@@ -141,6 +155,7 @@ export class JobWatch {
     const before = this.#taken.get(ref.block)
     if (before != null) this.#broken(`block ${ref.block} has two results: attempts ${before} and ${ref.attempt}`)
     const result = this.#results(ref)
+    if (result != null && result.epoch !== this.#schema) this.#broken(`takes a result of schema ${result.epoch} under schema ${this.#schema}: ${key(ref)}`)
     if (result != null && result.held !== 'inline' && !this.#disk.blocks.has(`${this.#job}/${key(ref)}`)) this.#broken(`asks for the entry of ${key(ref)} before its block is durable`)
     if (result?.value === 'garbage') this.#broken(`a result that cannot be read is taken: ${key(ref)}`)
     if (result != null && this.#verify === 'all' && !this.#compared.has(key(ref))) this.#broken(`${key(ref)} is taken without the comparison its policy asks for`)

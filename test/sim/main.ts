@@ -42,7 +42,7 @@ function options (): { first: number, last: number, nodes?: number, fault?: Faul
 const { first, last, nodes, fault, json } = options()
 const started = performance.now()
 const violations: SimResult[] = []
-const totals = { steps: 0, late: 0, rejected: 0, redispatched: 0, jobs: {} as Record<string, number> }
+const totals = { steps: 0, late: 0, rejected: 0, redispatched: 0, redone: 0, jobs: {} as Record<string, number> }
 let hash = ''
 for (let seed = first; seed <= last; seed++) {
   const result = simulate({ seed, nodes, fault })
@@ -51,6 +51,7 @@ for (let seed = first; seed <= last; seed++) {
   totals.late += result.late
   totals.rejected += result.rejected
   totals.redispatched += result.redispatched
+  totals.redone += result.redone
   for (const [state, count] of Object.entries(result.jobs)) totals.jobs[state] = (totals.jobs[state] ?? 0) + count
   if (result.violation == null) continue
   violations.push(result)
@@ -68,6 +69,6 @@ if (json) {
     process.stderr.write(`${firstViolation.lastEvents?.join('\n')}\n\nseed ${firstViolation.seed}: ${firstViolation.violation}\nreplay: npm run sim -- --seed ${firstViolation.seed}${nodes == null ? '' : ` --nodes ${nodes}`}${fault == null ? '' : ` --fault ${fault}`}\n`)
   }
   const jobs = Object.entries(totals.jobs).map(([state, count]) => `${count} ${state}`).join(', ')
-  process.stdout.write(`${seeds} seeds, ${violations.length} violations, ${totals.steps} steps in ${seconds.toFixed(1)} s; jobs: ${jobs}; ${totals.redispatched} redispatched, ${totals.rejected} rejected, ${totals.late} late results${seeds === 1 ? `; trace ${hash}` : ''}\n`)
+  process.stdout.write(`${seeds} seeds, ${violations.length} violations, ${totals.steps} steps in ${seconds.toFixed(1)} s; jobs: ${jobs}; ${totals.redispatched} redispatched, ${totals.redone} redone, ${totals.rejected} rejected, ${totals.late} late results${seeds === 1 ? `; trace ${hash}` : ''}\n`)
 }
 process.exitCode = violations.length > 0 ? 1 : 0

@@ -7,7 +7,7 @@ import type { Value } from './disk.ts'
 export type Fault = PlantedFault | LeaseFault
 
 export const FAULTS: Fault[] = [
-  'double-accept', 'wrong-merge-order', 'lost-requeue', 'stale-generation-obeyed', 'journal-before-block', 'rename-before-check', 'credit-leak', 'lost-cancel'
+  'double-accept', 'wrong-merge-order', 'lost-requeue', 'stale-generation-obeyed', 'journal-before-block', 'rename-before-check', 'stale-epoch', 'credit-leak', 'lost-cancel'
 ]
 
 export interface SimOffer extends OfferRef { job: string }

@@ -32,6 +32,7 @@ export interface SimResult {
   late: number
   rejected: number
   redispatched: number
+  redone: number
 }
 
 export function simulate ({ seed, nodes, fault }: SimOptions): SimResult {
@@ -108,18 +109,19 @@ class Scenario {
     this.#checkRest()
   }
 
-  summary (): { jobs: Record<string, number>, late: number, rejected: number, redispatched: number } {
+  summary (): Pick<SimResult, 'jobs' | 'late' | 'rejected' | 'redispatched' | 'redone'> {
     const jobs: Record<string, number> = {}
-    let [late, rejected, redispatched] = [0, 0, 0]
+    let [late, rejected, redispatched, redone] = [0, 0, 0, 0]
     for (const requester of this.#requesters) {
       late += requester.late
       for (const state of requester.results.values()) jobs[state] = (jobs[state] ?? 0) + 1
       for (const job of requester.jobs.values()) {
         rejected += job.counts.rejected
         redispatched += job.counts.redispatched
+        redone += job.counts.redone
       }
     }
-    return { jobs, late, rejected, redispatched }
+    return { jobs, late, rejected, redispatched, redone }
   }
 
   #jobPlan (id: string): JobPlan {
@@ -135,7 +137,9 @@ class Scenario {
       deadlineMs: random.chance(0.07) ? random.between(500, 10_000) : undefined,
       brokenMs: random.chance(0.03) ? random.between(50, 5000) : undefined,
       attemptMs: random.pick([8000, 8000, 1200, 700]),
-      renameFails: random.chance(0.03)
+      renameFails: random.chance(0.03),
+      splitMs: random.pick([4, 4, 100, 1000]),
+      widens: random.chance(0.4) ? Array.from({ length: random.pick([1, 1, 2, 3, 5]) }, () => random.integer(0, blocks)).sort((a, b) => a - b) : []
     }
   }
 

@@ -12,6 +12,10 @@ import { Violation, type Life, type World } from './world.ts'
 export interface JobPlan {
   id: string
   sizes: number[]
+  /** Before which blocks the splitter finds that the schema must be widened, ascending; several times before one block, or after the last. */
+  widens: number[]
+  /** Longest time the splitter takes for a batch: where it is long, blocks are done before later ones are known. */
+  splitMs: number
   verify: 'none' | 'sample' | 'all'
   startMs: number
   cancelMs?: number
@@ -47,6 +51,7 @@ export class SimJob {
   readonly #host: JobHost
   readonly #results = new Map<string, KnownResult>()
   #split = 0
+  #widened = 0
   #laneFree = 0
   /** Runs of the merge, as the output lane has them. */
   #epoch = 0
@@ -111,7 +116,7 @@ export class SimJob {
     }
     if (this.#machine.ownerOf(block, attempt) !== worker || this.#results.has(`${block}/${attempt}`)) return
     const held = this.#world.random.pick(['inline', 'durable', 'volatile'] as const)
-    this.#results.set(`${block}/${attempt}`, { block, attempt, worker, value: result.value, held, checked: false })
+    this.#results.set(`${block}/${attempt}`, { block, attempt, worker, value: result.value, held, checked: false, epoch: this.watch.epochOf({ block, attempt }) })
     if (held === 'durable') this.#disk.blocks.add(`${this.plan.id}/${block}/${attempt}`)
     this.push({ type: 'ok', worker, block, attempt, held, size: 10, wallMs })
   }
@@ -123,6 +128,7 @@ export class SimJob {
       if (this.watch.attached.has(fact.worker)) this.watch.attached.set(fact.worker, Math.max(fact.slots, this.watch.out.get(fact.worker)?.size ?? 0))
     } else if (fact.type === 'lost') this.watch.gone(fact.worker)
     else if (fact.type === 'ok' || fact.type === 'failed') this.watch.outcome(fact.worker, fact)
+    else if (fact.type === 'widened') this.watch.widened()
     else if (fact.type === 'split-ended') this.watch.split(this.plan.sizes.length)
     else if (fact.type === 'checked') this.watch.compared(fact)
     else if (fact.type === 'finished') this.watch.finished()
@@ -132,7 +138,7 @@ export class SimJob {
   #act (effect: Effect): void {
     const { id } = this.plan
     switch (effect.type) {
-      case 'pull': this.#soon('', () => { this.#pull() }); break
+      case 'pull': this.#later(this.#world.random.between(0.1, this.plan.splitMs), '', () => { this.#pull() }); break
       case 'dispatch': this.#host.dispatch(effect.worker, effect.orders.map(({ block, attempt }) => ({ block, attempt, size: this.plan.sizes[block] as number }))); break
       case 'cancel': this.#host.cancel(effect.worker, effect.attempts); break
       case 'release':
@@ -169,14 +175,18 @@ export class SimJob {
   }
 
   #pull (): void {
-    const { sizes } = this.plan
-    if (this.#split === sizes.length) {
+    const { sizes, widens } = this.plan
+    // As the toolbox gives them: the change first, then blocks up to the next change, which may be none.
+    const facts: JobEventIn[] = []
+    if (widens[this.#widened] === this.#split) facts.push({ type: 'widened', epoch: ++this.#widened })
+    else if (this.#split === sizes.length) {
       this.push({ type: 'split-ended' })
       return
     }
-    const batch = sizes.slice(this.#split, this.#split + this.#world.random.integer(1, 6))
+    const until = widens[this.#widened] ?? sizes.length
+    const batch = sizes.slice(this.#split, Math.min(until, this.#split + this.#world.random.integer(1, 6)))
     this.#split += batch.length
-    this.push({ type: 'split', sizes: batch })
+    this.push(...facts, { type: 'split', sizes: batch })
   }
 
   #inspect (block: number, attempt: number): void {
@@ -203,7 +213,7 @@ export class SimJob {
       const result = this.#results.get(`${block}/${attempt}`)
       const kept = result?.held === 'inline' ? this.#disk.journal : this.#disk.blocks
       if (result == null || !kept.has(`${this.plan.id}/${block}/${attempt}`)) throw new Violation(`job ${this.plan.id} merges block ${block}, attempt ${attempt}, which is gone`)
-      partial?.push({ block, attempt, value: result.value, worker: result.worker })
+      partial?.push({ block, attempt, value: result.value, worker: result.worker, epoch: result.epoch })
     }
     this.push({ type: 'merged', epoch, upTo: (refs.at(-1) as AttemptRef).block + 1 })
   }

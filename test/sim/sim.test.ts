@@ -18,19 +18,21 @@ describe('sim', function () {
     const ends: Record<string, number> = {}
     let late = 0
     let rejected = 0
+    let redone = 0
     for (let seed = 1; seed <= SEEDS; seed++) {
       const result = simulate({ seed })
       assert.equal(result.violation, undefined, told(result))
       for (const [state, count] of Object.entries(result.jobs)) ends[state] = (ends[state] ?? 0) + count
       late += result.late
       rejected += result.rejected
+      redone += result.redone
     }
-    console.log(`      ${Object.entries(ends).map(([state, count]) => `${count} ${state}`).join(', ')}; ${late} late results, ${rejected} rejected`)
+    console.log(`      ${Object.entries(ends).map(([state, count]) => `${count} ${state}`).join(', ')}; ${late} late results, ${rejected} rejected, ${redone} redone`)
     // A simulation in which little happens would prove little.
     const total = Object.values(ends).reduce((sum, count) => sum + count, 0)
     assert.ok((ends.done ?? 0) > 0.6 * total, 'most jobs end well')
     assert.ok((ends.cancelled ?? 0) > 0 && (ends.interrupted ?? 0) > 0)
-    assert.ok(late > 50 && rejected > 50)
+    assert.ok(late > 50 && rejected > 50 && redone > 500)
   })
 
   it('replays a seed exactly', () => {

@@ -19,6 +19,12 @@ export const SCAN_CHUNK_BYTES = 1024 * 1024
 /** Bytes a scanned buffer must have, as zeros, behind its data: the longest look-ahead of a fixed-length field. */
 export const SCAN_PADDING = 64
 
+/** Parts of a recipe of a text block (ranges between comments, padded records, small inputs): it is kept in memory while the job runs. */
+export const BLOCK_PARTS_MAX = 4096
+
+/** Changes of its bytes a scanner makes before it gives them over: fewer than BLOCK_PARTS_MAX, so that a block ends near it. */
+export const EDITS_PER_SCAN = 512
+
 /** Files up to this many bytes are sampled whole, so their types are certain before the first block. */
 export const SAMPLE_WHOLE_BYTES = 2 * 1024 * 1024
 
@@ -33,6 +39,9 @@ export const SAMPLE_WINDOWS = 40
 
 /** Bytes per window between. */
 export const SAMPLE_WINDOW_BYTES = 32 * 1024
+
+/** Bytes sampled of all inputs of a job together; after that only their beginnings are looked at, for their columns. */
+export const SAMPLE_TOTAL_BYTES = 64 * 1024 * 1024
 
 /** Columns of a table; above it the parameters, sent with every lease, would grow past their limit. */
 export const COLUMNS_MAX = 16_384
@@ -51,3 +60,9 @@ export const PROGRESS_MS = 200
 
 /** Bytes of memory DuckDB cannot do with less of; a smaller allowance is raised to it. */
 export const ENGINE_MEMORY_MIN = 64 * 1024 * 1024
+
+/** Bytes of a compressed part that are decoded into memory to be compared; more go to a file: two threads may do so at once. */
+export const DECODED_IN_MEMORY_BYTES = 16 * 1024 * 1024
+
+/** Bytes a compressed part may decode to: the largest file an engine may write. */
+export const DECODED_RESULT_BYTES_MAX = 8 * 2 ** 30

@@ -13,6 +13,7 @@ import { createHash } from 'node:crypto'
 import { realpath, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DUCKDB_VERSION } from './constants.ts'
+import { writePart } from './encoded.ts'
 import { withEngine } from './engine/duckdb.ts'
 import { ConversionError } from '../errors.ts'
 import { sourceFormat, TABLE_TYPES, targetFormat, type TableType } from './formats.ts'
@@ -47,7 +48,7 @@ function validate (params: Parameters, from: TableType, to: TableType): TablePar
   if (result.source.format !== from.format) throw new ConversionError('bad-parameters', `parameter 'source.format' must be ${from.format}`, { key: 'source.format' })
   if (result.target.format !== to.format) throw new ConversionError('bad-parameters', `parameter 'target.format' must be ${to.format}`, { key: 'target.format' })
   if (result.target.format === 'arrow' && result.target.container !== (to.name === 'arrows' ? 'stream' : 'file')) throw new ConversionError('bad-parameters', `parameter 'target.container' does not go with ${to.mediaType}`, { key: 'target.container' })
-  if (result.rows != null && result.source.format !== 'parquet') throw new ConversionError('bad-parameters', 'parameter \'rows\' is for Parquet blocks only', { key: 'rows' })
+  if (result.rows != null && result.source.format !== 'parquet' && result.source.format !== 'arrow') throw new ConversionError('bad-parameters', 'parameter \'rows\' is for Parquet and Arrow blocks only', { key: 'rows' })
   if (result.lineEnds != null && result.source.format !== 'csv') throw new ConversionError('bad-parameters', 'parameter \'lineEnds\' is for CSV blocks only', { key: 'lineEnds' })
   return result
 }
@@ -76,7 +77,14 @@ async function convertTable (input: BlockSource, params: TableParameters, contex
   const [source, target] = await Promise.all([sourceFormat(params.source.format), targetFormat(params.target.format)])
   const units = await withEngine(output, params.columns, { folder, input: path, threads, memoryBytes, signal, progress }, async connection => {
     const task = { connection, params, path, size, folder, output, threads, signal }
-    return await target.write(task, await source.from(task))
+    const from = await source.from(task)
+    if (params.partition == null) return await writePart(target, task, from, progress)
+    const { writePartitioned } = await import('./partition/write.ts')
+    return await writePartitioned(task, from, async (part, rows) => await writePart(target, part, rows, progress))
+  }).catch((error: unknown) => {
+    // The engine's words for a damaged file are no better than those for a fault of its own.
+    if (error instanceof ConversionError && error.code === 'engine' && error.details.outOfMemory !== true) source.examine?.({ path, params })
+    throw error
   })
   return { units }
 }

@@ -1,6 +1,7 @@
 /** The full comparison of a result with its source: every value of every row, in order, by readers of our own. */
 import { ConversionError } from '../errors.ts'
 import type { BlockRecipe, BlockSource, Distance } from '../index.ts'
+import { withoutNonfinite } from './json/nonfinite.ts'
 import { readBatches, type Batch } from './readers/index.ts'
 import type { TableParameters } from './schema.ts'
 import { parseType } from './types.ts'
@@ -14,8 +15,7 @@ import { firstDifference, showValue } from './values.ts'
  */
 export async function tableDistance (original: BlockSource, result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<Distance> {
   const { columns } = params
-  const rows = (recipe.slice?.rows ?? params.rows) as [number, number] | undefined
-  const wanted = readBatches(original, params.source, columns, { rows, present: params.present, side: 'source', firstLine: recipe.origin.line })
+  const wanted = sourceBatches(original, recipe, params)
   const given = readBatches(result, params.target, columns, { side: 'result' })
   const kinds = columns.map(column => parseType(column.type).kind)
   let compared = 0
@@ -57,4 +57,11 @@ export async function tableDistance (original: BlockSource, result: BlockSource,
     wanted.return(undefined)
     given.return(undefined)
   }
+}
+
+/** A block's own rows, by our readers, as the target has them. */
+export function sourceBatches (original: BlockSource, recipe: BlockRecipe, params: TableParameters): Generator<Batch> {
+  const rows = (recipe.slice?.rows ?? params.rows) as [number, number] | undefined
+  const batches = readBatches(original, params.source, params.columns, { rows, present: params.present, side: 'source', firstLine: recipe.origin.line })
+  return 'nonfinite' in params.target && params.target.nonfinite === 'null' ? withoutNonfinite(batches, params.columns) : batches
 }

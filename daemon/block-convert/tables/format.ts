@@ -28,11 +28,13 @@ export interface SourceFormat {
    * applied); may load it through the connection first.
    */
   from: (task: EngineTask) => string | Promise<string>
+  /** The engine failed: throws ConversionError `bad-input` or `unsupported` if the block itself is at fault, as readers of our own see it. */
+  examine?: (task: Pick<EngineTask, 'path' | 'params'>) => void
 }
 
 export interface TargetFormat {
   /** The target's form from settings, and what it does to columns it cannot hold. Throws ConversionError `unsupported`, `bad-parameters`. */
-  form: (mediaType: MediaType, settings: TableSettings, columns: Column[]) => { target: TargetForm, notes: Note[] }
+  form: (mediaType: MediaType, settings: TableSettings, columns: Column[], source: SourceForm) => { target: TargetForm, notes: Note[] }
   /** Writes `task.output` from a FROM item of columns `c0`, `c1`, ...; gives the rows written. */
   write: (task: EngineTask, from: string) => Promise<number>
   merger: (params: TableParameters) => Merger

@@ -20,17 +20,32 @@ export const tables: Family = {
   prepare: async (inputs, converter, settings, options) => {
     const { prepareTable } = await import('./prepare.ts')
     const { parameters, notes } = await prepareTable(inputs, converter, settings, options)
+    if (parameters.partition != null) {
+      const { partitioning, partitionNote } = await import('./partition/key.ts')
+      partitioning(parameters)
+      notes.push(partitionNote(parameters))
+    }
     return { parameters: { ...parameters }, notes }
   },
   split,
   merger: conversion => lazyMerger(tableParameters(conversion)),
+  divided: async conversion => {
+    const params = tableParameters(conversion)
+    return params.partition == null ? undefined : (await import('./partition/index.ts')).dividedTable(conversion, params)
+  },
   inspect: async (result, recipe, conversion) => {
+    const params = tableParameters(conversion, recipe)
+    if (params.partition != null) return await (await import('./partition/check.ts')).inspectPartitioned(result, recipe, params)
     const { inspectTable } = await import('./inspect.ts')
-    return await inspectTable(result, recipe, tableParameters(conversion, recipe))
+    return await inspectTable(result, recipe, params)
   },
   distance: async (original, result, recipe, conversion) => {
+    const params = tableParameters(conversion, recipe)
+    if (params.partition != null) return await (await import('./partition/check.ts')).partitionedDistance(original, result, recipe, params)
     const { tableDistance } = await import('./distance.ts')
-    return await tableDistance(original, result, recipe, tableParameters(conversion, recipe))
+    if (!isEncoded(params)) return await tableDistance(original, result, recipe, params)
+    const { encodedDistance } = await import('./encoded.ts')
+    return await encodedDistance(result, params, async (plain, inner) => await tableDistance(original, plain, recipe, inner))
   },
   inspectWhole: async (path, expected, conversion) => {
     const { inspectWholeTable } = await import('./inspect-whole.ts')
@@ -45,12 +60,21 @@ async function * split (inputs: Input[], conversion: Conversion, target: BlockTa
 
 function lazyMerger (params: TableParameters): Merger {
   let merger: Promise<Merger> | undefined
-  const load = (): Promise<Merger> => merger ??= targetFormat(params.target.format).then(format => format.merger(params))
+  const load = (): Promise<Merger> => merger ??= targetFormat(params.target.format).then(async format => {
+    if (!isEncoded(params)) return format.merger(params)
+    const { encodedMerger, plainParameters } = await import('./encoded.ts')
+    return encodedMerger(params, format.merger(plainParameters(params, true)))
+  })
   return {
     async * start () { yield * (await load()).start() },
     async * add (part) { yield * (await load()).add(part) },
     async * end () { yield * (await load()).end() }
   }
+}
+
+/** Compressed as a whole (encoded.ts). */
+function isEncoded ({ target }: TableParameters): boolean {
+  return 'encoding' in target && target.encoding != null
 }
 
 /** The job's parameters, with what is special about one block merged over them. */

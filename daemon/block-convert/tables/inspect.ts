@@ -20,7 +20,11 @@ export async function inspectTable (result: BlockSource, recipe: BlockRecipe, pa
 /** The check without a count to compare with; `whole`: of the merged output. */
 export async function inspectForm (source: BlockSource, params: TableParameters, whole: boolean): Promise<{ units: number }> {
   try {
-    return await (await targetFormat(params.target.format)).inspect(source, params, whole)
+    const format = await targetFormat(params.target.format)
+    const encoding = 'encoding' in params.target ? params.target.encoding : undefined
+    if (encoding == null) return await format.inspect(source, params, whole)
+    const { inspectEncoded } = await import('./encoded.ts')
+    return await inspectEncoded(source, params, whole, async (plain, inner) => await format.inspect(plain, inner, whole))
   } catch (error) {
     // what we cannot represent is nothing that a converter of ours may give
     if (error instanceof ConversionError && error.code === 'unsupported') throw new ConversionError('bad-input', error.message, error.details)

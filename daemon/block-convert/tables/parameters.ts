@@ -9,7 +9,7 @@ import { parseType } from './types.ts'
 type Json = Record<string, unknown>
 
 const ENCODINGS: readonly Encoding[] = ['gzip', 'zstd', 'brotli', 'xz']
-const KEYS = ['columns', 'source', 'target', 'partition', 'rows', 'lineEnds', 'present', 'types']
+const KEYS = ['columns', 'source', 'target', 'partition', 'rows', 'lineEnds', 'numbers', 'present', 'types']
 
 /** Throws ConversionError `bad-parameters` naming the key. `types` (schema epochs) is merged into `columns`. */
 export function readTableParameters (value: unknown): TableParameters {
@@ -23,6 +23,7 @@ export function readTableParameters (value: unknown): TableParameters {
   if (params.partition !== undefined) result.partition = partition(params.partition, result.columns)
   if (params.rows !== undefined) result.rows = rows(params.rows)
   if (params.lineEnds !== undefined) result.lineEnds = params.lineEnds === 'mixed' ? 'mixed' : bad('lineEnds', 'must be mixed')
+  if (params.numbers !== undefined) result.numbers = params.numbers === 'exact' ? 'exact' : bad('numbers', 'must be exact')
   if (params.present !== undefined) result.present = present(params.present, result.columns.length)
   return result
 }
@@ -56,7 +57,7 @@ function override (columns: Column[], value: unknown): void {
 }
 
 function source (value: unknown): SourceForm {
-  const form = object(value, 'source', ['format', 'dialect', 'ragged', 'fractions'])
+  const form = object(value, 'source', ['format', 'dialect', 'ragged', 'fractions', 'elements'])
   switch (form.format) {
     case 'csv': {
       object(value, 'source', ['format', 'dialect', 'ragged'])
@@ -66,9 +67,10 @@ function source (value: unknown): SourceForm {
     }
     case 'ndjson':
     case 'json':
-      object(value, 'source', ['format', 'fractions'])
+      object(value, 'source', ['format', 'fractions', 'elements'])
       if (form.fractions !== undefined && form.fractions !== 'double') return bad('source.fractions', 'must be double or left out')
-      return form.fractions === 'double' ? { format: form.format, fractions: 'double' } : { format: form.format }
+      if (form.elements !== undefined && (form.elements !== 'values' || form.format !== 'json')) return bad('source.elements', 'must be values, of format json, or left out')
+      return { format: form.format, ...(form.fractions === 'double' ? { fractions: 'double' } : {}), ...(form.elements === 'values' ? { elements: 'values' } : {}) }
     case 'parquet':
     case 'arrow':
       object(value, 'source', ['format'])

@@ -13,7 +13,7 @@ export async function prepareTable (inputs: Input[], converter: Pick<Converter, 
   if (inputs.length === 0) throw new ConversionError('bad-parameters', 'a conversion needs at least one input', { key: 'inputs' })
   const { columns, source, notes } = await (await sourceFormat(from)).prepare(inputs, wanted)
   requireDistinct(columns, inputs[0]!.path)
-  const { target, notes: targetNotes } = (await targetFormat(to)).form(converter.to, wanted, columns)
+  const { target, notes: targetNotes } = (await targetFormat(to)).form(converter.to, wanted, columns, source)
   const parameters: TableParameters = { columns, source, target }
   if (encoding != null) {
     if (target.format === 'parquet' || target.format === 'arrow') throw new ConversionError('unsupported', `${tableType(converter.to).name} is compressed inside, not as a whole; leave out the compression's extension${target.format === 'parquet' ? ', and choose with --set compression=' : ''}`, { encoding })

@@ -6,15 +6,20 @@ import type { Input } from '../index.ts'
 
 export interface Sample {
   text: string
+  /** A byte order mark stood before it. */
+  marked?: true
   /** It begins at the file's beginning. */
   first: boolean
   /** It ends at the file's end. */
   last: boolean
 }
 
-/** Reads samples of a text file. A window may begin and end in the middle of a record, or of a character. */
-export async function readSamples (input: Input): Promise<Sample[]> {
-  const windows = plan(input.size)
+/**
+ * Reads samples of a text file. A window may begin and end in the middle of a record, or of a character. `headBytes`: so much of the
+ * beginning, and nothing else.
+ */
+export async function readSamples (input: Input, headBytes?: number): Promise<Sample[]> {
+  const windows: Array<[number, number]> = headBytes == null ? plan(input.size) : [[0, Math.min(headBytes, input.size)]]
   const handle = await open(input.path, 'r').catch(error => { throw unreadable(input.path, error) })
   try {
     const samples: Sample[] = []
@@ -28,7 +33,8 @@ export async function readSamples (input: Input): Promise<Sample[]> {
         got += bytesRead
       }
       const text = bytes.toString('utf8', 0, got)
-      samples.push({ text: offset === 0 && text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, first: offset === 0, last: offset + got >= input.size })
+      const marked = offset === 0 && text.charCodeAt(0) === 0xfeff
+      samples.push({ text: marked ? text.slice(1) : text, first: offset === 0, last: offset + got >= input.size, ...(marked ? { marked } : {}) })
     }
     return samples
   } catch (error) {

@@ -18,8 +18,8 @@ export interface Dialect {
 export type SourceForm =
   /** `ragged`: records with too few or too many fields are made to fit, or left out (and counted). @default an error */
   | { format: 'csv', dialect: Dialect, ragged?: 'pad' | 'skip' }
-  /** `fractions: 'double'`: numbers that a double rounds may be rounded. */
-  | { format: 'ndjson' | 'json', fractions?: 'double' }
+  /** `fractions: 'double'`: numbers that a double rounds may be rounded. `elements: 'values'`: an array of no objects; they are the one column. */
+  | { format: 'ndjson' | 'json', fractions?: 'double', elements?: 'values' }
   | { format: 'parquet' }
   /** Blocks are IPC streams, whatever container the file is. */
   | { format: 'arrow' }
@@ -65,6 +65,8 @@ export interface TableParameters {
   rows?: [number, number]
   /** Only for one block: its CSV lines end in ways the engine would misread, so they are made equal for it (csv/line-ends.ts). */
   lineEnds?: 'mixed'
+  /** Only for one block: its JSON has numbers the engine would round, so they are given to it as text (json/exact.ts). */
+  numbers?: 'exact'
   /** Only for one block, where its input lacks columns or has them in another order: positions in `columns`, in the block's order. The others are NULL. */
   present?: number[]
 }

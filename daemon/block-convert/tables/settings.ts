@@ -120,7 +120,8 @@ function character (key: string, value: string): string {
 
 const CHARSET_ALIASES: Record<string, Charset> = { utf8: 'utf-8', 'utf-16': 'utf-16le', utf16: 'utf-16le', 'latin-1': 'iso-8859-1', latin1: 'iso-8859-1', cp1252: 'windows-1252' }
 
-function charsetOf (key: string, value: string): Charset | undefined {
+/** A character set by a usual name; undefined: `auto`. Throws ConversionError `bad-parameters`. */
+export function charsetOf (key: string, value: string): Charset | undefined {
   const name = value.toLowerCase()
   if (name === 'auto') return undefined
   return oneOf(key, CHARSET_ALIASES[name] ?? name, CHARSETS)

@@ -1,6 +1,6 @@
 /**
- * CSV and NDJSON parts become one text. A part is a whole file of its own, a CSV part with its header line if the dialect has
- * one; the output has the header once. A part whose last line has no end gets one.
+ * CSV, NDJSON and JSON parts become one text. A CSV part is a whole file of its own, with its header line if the dialect has one; the
+ * output has the header once. A part whose last line has no end gets one. A JSON part is an array's elements without the array.
  */
 import { ConversionError } from '../errors.ts'
 import type { BlockSource, Merger } from '../index.ts'
@@ -16,31 +16,68 @@ const NEWLINE = new Uint8Array([LF])
 /** Bytes a header line may have: 4096 names of 1024 characters, and then some. */
 export const HEADER_BYTES_MAX = 16 * 1024 * 1024
 
+/** What an output has around its parts. Each is complete by itself, so that a compression may write it as a member or frame of its own. */
+export interface TextPieces {
+  /** Before the first part that has rows. */
+  start: Uint8Array
+  /** Between two parts that have rows. */
+  between: Uint8Array
+  /** Behind the last part. */
+  end: Uint8Array
+  /** All of an output without rows. */
+  empty: Uint8Array
+}
+
+const NOTHING = new Uint8Array(0)
+const JSON_PIECES: TextPieces = { start: Buffer.from('[\n'), between: Buffer.from(',\n'), end: Buffer.from('\n]\n'), empty: Buffer.from('[]\n') }
+
+export function textPieces ({ columns, target }: TableParameters): TextPieces {
+  if (target.format === 'json') return JSON_PIECES
+  const start = target.format === 'csv' && target.dialect.header ? headerLine(columns, target.dialect) : NOTHING
+  return { start, between: NOTHING, end: NOTHING, empty: start }
+}
+
 /** `add` throws ConversionError `bad-input` for a CSV part whose header is missing or another one. */
 export function textMerger (params: TableParameters): Merger {
+  const { start, between, end, empty } = textPieces(params)
   const dialect = params.target.format === 'csv' && params.target.dialect.header ? params.target.dialect : undefined
+  const ended = params.target.format !== 'json'
+  // Otherwise it is only known with the first rows what the output begins with.
+  const early = start === empty
+  let rows = false
   return {
     * start () {
-      if (dialect != null) yield headerLine(params.columns, dialect)
+      rows = false
+      if (early && start.length > 0) yield start
     },
     * add (part) {
-      yield * body(part, params.columns, dialect)
+      for (const { bytes, first } of body(part, params.columns, dialect, ended)) {
+        const before = rows ? between : early ? NOTHING : start
+        if (first && before.length > 0) yield before
+        rows = true
+        yield bytes
+      }
     },
-    * end () {}
+    * end () {
+      const last = rows ? end : early ? NOTHING : empty
+      if (last.length > 0) yield last
+    }
   }
 }
 
-function * body (part: BlockSource, columns: Column[], dialect: Dialect | undefined): Generator<Uint8Array> {
+/** A part without its header; `ended`: its last record gets a line end if it has none. */
+function * body (part: BlockSource, columns: Column[], dialect: Dialect | undefined, ended: boolean): Generator<{ bytes: Uint8Array, first: boolean }> {
   const file = new RandomAccess(part)
   try {
     let last = LF
-    for (let at = dialect == null ? 0 : headerEnd(file, columns, dialect); at < file.size; at += READ_BYTES) {
+    const from = dialect == null ? 0 : headerEnd(file, columns, dialect)
+    for (let at = from; at < file.size; at += READ_BYTES) {
       const bytes = file.read(at, Math.min(READ_BYTES, file.size - at))
       last = bytes[bytes.length - 1] as number
-      yield bytes
+      yield { bytes, first: at === from }
     }
     // the last record's end: its own, or ours
-    if (last !== LF && last !== CR) yield NEWLINE
+    if (ended && last !== LF && last !== CR) yield { bytes: NEWLINE, first: false }
   } finally {
     file.close()
   }
@@ -49,10 +86,11 @@ function * body (part: BlockSource, columns: Column[], dialect: Dialect | undefi
 /** The header line of a dialect, its names quoted where they must be. */
 export function headerLine (columns: Column[], { delimiter, quote, escape }: Dialect): Uint8Array {
   const names = columns.map(({ name }) => {
+    if (quote === '') return name
     const plain = name !== '' && !name.includes(delimiter) && !name.includes(quote) && !/[\r\n]|^\s|\s$/.test(name)
     if (plain) return name
-    const escaped = escape === quote ? name : name.replaceAll(escape, escape + escape)
-    return `${quote}${escaped.replaceAll(quote, escape + quote)}${quote}`
+    const escaped = escape === quote ? name : name.split(escape).join(escape + escape)
+    return `${quote}${escaped.split(quote).join(escape + quote)}${quote}`
   })
   return new TextEncoder().encode(`${names.join(delimiter)}\n`)
 }

@@ -1,194 +1,138 @@
-/** Cuts a text table into blocks at record borders, while a scanner proves every record and the digests are computed. */
-import { createHash, type Hash } from 'node:crypto'
-import { open, type FileHandle } from 'node:fs/promises'
-import { RECORD_BYTES_MAX, SCAN_CHUNK_BYTES, SCAN_PADDING } from './constants.ts'
+/**
+ * Cuts text tables into blocks at record borders, while a scanner proves every record and the digests are computed. Small inputs that
+ * follow one another share a block.
+ */
+import { EDITS_PER_SCAN } from './constants.ts'
 import { requireUtf8 } from './csv/faults.ts'
-import { ConversionError, unreadable } from '../errors.ts'
-import type { BlockRecipe, BlockTarget, Input, RecipePart } from '../index.ts'
-import { inputChanged } from '../source.ts'
+import type { BlockTarget, Input, Note, SplitItem } from '../index.ts'
+import { TextBlock, type BlockForm } from './text-block.ts'
+import { textBuffer, TextFile, type TextBuffer } from './text-file.ts'
 
-/** Consumes whole records; see CsvScanner and JsonScanner. */
+/** Bytes [from, to) of what was scanned are left out of the block, `insert` takes their place. */
+export interface Edit { from: number, to: number, insert?: Uint8Array }
+
+/** Consumes whole records; see CsvScanner and NdjsonScanner. One per input. */
 export interface Scanner {
   /** Records seen so far. */
   records: number
   /** 1-based line of the next record. */
   line: number
-  /** Of CsvScanner only. */
+  /** Line ends were seen that the engine would misread. Reset by the caller. Of CsvScanner only. */
   mixedEnds?: boolean
+  /** Changes of the bytes scanned by the last call, in order and apart. It stops early at EDITS_PER_SCAN of them. */
+  edits?: Edit[]
   scan: (bytes: Uint8Array, from: number, end: number, until: number, last: boolean) => number
+  /** What to say at the end of the input. */
+  notes?: () => Note[]
 }
 
 export interface TextSplit {
-  /** Bytes every block begins with. */
+  /** Bytes every block begins with, unless `preamble` gives others. */
   prefix: Uint8Array
-  /** A fresh scanner for one input. */
+  /** A fresh scanner for one input; called after its preamble. */
   scanner: (input: Input) => Scanner
-  /** Consumes what comes before the first record (a header); returns where the records begin, or -1 if more bytes are needed. */
-  preamble: (input: Input, bytes: Uint8Array, from: number, end: number, last: boolean) => { next: number, lines: number }
+  /**
+   * Consumes what comes before the first record (a header); returns where the records begin, or -1 if more bytes are needed. `form`: of
+   * this input's blocks.
+   */
+  preamble: (input: Input, bytes: Uint8Array, from: number, end: number, last: boolean) => { next: number, lines: number, form?: BlockForm }
+  /** The change of the schema that the records scanned since the last call made necessary. */
+  widened?: () => { widen: Record<string, unknown>, note: Note } | undefined
 }
 
 /** Yields the blocks of all inputs, in order. Empty inputs are refused by `preamble`; inputs without records give no block. */
-export async function * splitText (inputs: Input[], target: BlockTarget, split: TextSplit): AsyncGenerator<BlockRecipe> {
-  let index = 0
-  for (let input = 0; input < inputs.length; input++) {
-    for await (const block of splitInput(inputs[input]!, target, split)) {
-      const parts: RecipePart[] = split.prefix.length > 0 ? [{ bytes: split.prefix }] : []
-      parts.push({ input, offset: block.offset, length: block.length })
-      const recipe: BlockRecipe = { index: index++, parts, size: split.prefix.length + block.length, digest: block.digest, units: block.records, origin: { input, line: block.line } }
-      if (block.mixedEnds) recipe.slice = { lineEnds: 'mixed' }
-      yield recipe
-    }
-  }
+export async function * splitText (inputs: Input[], target: BlockTarget, split: TextSplit): AsyncGenerator<SplitItem> {
+  const cutter = new Cutter(inputs, target, split)
+  for (let input = 0; input < inputs.length; input++) yield * cutter.input(input)
+  yield * cutter.close()
 }
 
-interface Cut { offset: number, length: number, digest: Uint8Array, records: number, line: number, mixedEnds: boolean }
+class Cutter {
+  readonly #inputs: Input[]
+  readonly #target: BlockTarget
+  readonly #split: TextSplit
+  readonly #buffer: TextBuffer = textBuffer()
+  #block: TextBlock | undefined
+  #index = 0
 
-async function * splitInput (input: Input, target: BlockTarget, split: TextSplit): AsyncGenerator<Cut> {
-  const source = await ChunkedFile.open(input)
-  try {
-    const scanner = split.scanner(input)
-    await source.more()
-    if (source.end >= 3 && source.bytes[0] === 0xef && source.bytes[1] === 0xbb && source.bytes[2] === 0xbf) source.at = 3
+  constructor (inputs: Input[], target: BlockTarget, split: TextSplit) {
+    this.#inputs = inputs
+    this.#target = target
+    this.#split = split
+  }
+
+  async * input (number: number): AsyncGenerator<SplitItem> {
+    const input = this.#inputs[number]!
+    const source = await TextFile.open(input, this.#buffer)
+    try {
+      await source.more()
+      if (source.end >= 3 && source.bytes[0] === 0xef && source.bytes[1] === 0xbb && source.bytes[2] === 0xbf) source.at = 3
+      const { form, lines } = await this.#preamble(input, source)
+      if (this.#block != null && !this.#block.takes(form)) yield * this.close()
+      this.#block?.endLine()
+      const scanner = this.#split.scanner(input)
+      scanner.line += lines
+      for (;;) {
+        this.#block ??= new TextBlock(form)
+        const block = this.#block
+        const dry = this.#scan(number, source, scanner, block)
+        if (block.size >= this.#target.bytes || block.crowded) yield * this.close()
+        if (source.last && source.at >= source.end) break
+        if (dry) await source.more()
+      }
+      await source.verify()
+      for (const note of scanner.notes?.() ?? []) yield { note }
+    } finally {
+      await source.close()
+    }
+  }
+
+  /** Ends the block that is open. Blank lines alone are no block; they are dropped with it. */
+  * close (): Generator<SplitItem> {
+    const block = this.#block
+    this.#block = undefined
+    if (block == null || block.records === 0) return
+    const widened = this.#split.widened?.()
+    if (widened != null) yield widened
+    yield block.recipe(this.#index++)
+  }
+
+  async #preamble (input: Input, source: TextFile): Promise<{ form: BlockForm, lines: number }> {
     for (;;) {
-      const { next, lines } = split.preamble(input, source.bytes, source.at, source.end, source.last)
+      const { next, lines, form } = this.#split.preamble(input, source.bytes, source.at, source.end, source.last)
       if (next >= 0) {
+        requireUtf8(source.bytes.subarray(source.at, next), input.original ?? input.path, 1)
         source.at = next
-        scanner.line += lines
-        break
+        return { form: form ?? { prefix: this.#split.prefix }, lines }
       }
       await source.more()
     }
-    let block = new OpenBlock(source, scanner, split.prefix)
-    for (;;) {
-      const from = source.at
-      const until = block.offset + target.bytes - source.offset
-      source.at = scanner.scan(source.bytes, from, source.end, until, source.last)
-      if (source.at > from) {
-        if (source.offset + from === block.offset && split.prefix.length === 0) refuseByteOrderMark(source, from, input, block.line)
-        const consumed = source.bytes.subarray(from, source.at)
-        requireUtf8(consumed, input.path, block.utf8Line)
-        block.utf8Line = scanner.line
-        block.hash.update(consumed)
-      }
-      const full = source.offset + source.at - block.offset >= target.bytes
-      const over = source.last && source.at >= source.end
-      if (full || over) {
-        const cut = block.close()
-        // Blank lines alone are no block; they are dropped with it.
-        if (cut.records > 0) yield cut
-        if (over) break
-        block = new OpenBlock(source, scanner, split.prefix)
-      } else {
-        await source.more()
-      }
+  }
+
+  /** Scans what is in the buffer, up to the block's end, into the block. True if the buffer has no complete record left. */
+  #scan (number: number, source: TextFile, scanner: Scanner, block: TextBlock): boolean {
+    const { bytes } = source
+    const from = source.at
+    const { line, records } = scanner
+    const origin = { input: number, path: this.#inputs[number]!.original ?? this.#inputs[number]!.path, line }
+    const until = from + this.#target.bytes - block.size
+    source.at = scanner.scan(bytes, from, source.end, until, source.last)
+    // A scanner that stopped early goes on with what is there.
+    const dry = source.at < until && (scanner.edits?.length ?? 0) < EDITS_PER_SCAN
+    if (source.at === from) return dry
+    requireUtf8(bytes.subarray(from, source.at), origin.path, line)
+    let at = from
+    for (const edit of scanner.edits ?? []) {
+      block.range(bytes.subarray(at, edit.from), source.offset + at, origin)
+      if (edit.insert != null) block.insert(edit.insert)
+      at = edit.to
     }
-    await source.verify()
-  } finally {
-    await source.close()
-  }
-}
-
-/** Readers drop a byte order mark where a file begins, and a block is a file of its own. */
-function refuseByteOrderMark ({ bytes }: ChunkedFile, at: number, input: Input, line: number): void {
-  if (bytes[at] !== 0xef || bytes[at + 1] !== 0xbb || bytes[at + 2] !== 0xbf) return
-  throw new ConversionError('unsupported', `'${input.path}' line ${line}: a record begins with a byte order mark (U+FEFF); remove it, or put the field in quotes`, { path: input.path, line })
-}
-
-class OpenBlock {
-  readonly offset: number
-  readonly line: number
-  /** Line of the first byte not yet checked to be UTF-8. */
-  utf8Line: number
-  readonly hash: Hash
-  readonly #source: ChunkedFile
-  readonly #scanner: Scanner
-  readonly #records: number
-
-  constructor (source: ChunkedFile, scanner: Scanner, prefix: Uint8Array) {
-    this.#source = source
-    this.#scanner = scanner
-    this.#records = scanner.records
-    scanner.mixedEnds = false
-    this.offset = source.offset + source.at
-    this.line = scanner.line
-    this.utf8Line = scanner.line
-    this.hash = createHash('sha256')
-    if (prefix.length > 0) this.hash.update(prefix)
-  }
-
-  close (): Cut {
-    return {
-      offset: this.offset,
-      length: this.#source.offset + this.#source.at - this.offset,
-      digest: this.hash.digest(),
-      records: this.#scanner.records - this.#records,
-      line: this.line,
-      mixedEnds: this.#scanner.mixedEnds === true
+    block.range(bytes.subarray(at, source.at), source.offset + at, origin)
+    block.records += scanner.records - records
+    if (scanner.mixedEnds === true) {
+      block.mixedEnds = true
+      scanner.mixedEnds = false
     }
-  }
-}
-
-/** A file read front to back through one buffer that keeps what was not consumed yet. */
-class ChunkedFile {
-  bytes = new Uint8Array(2 * SCAN_CHUNK_BYTES + SCAN_PADDING)
-  /** The next byte to consume. */
-  at = 0
-  /** Behind the last byte read; SCAN_PADDING zeros follow. */
-  end = 0
-  /** Position in the file of `bytes[0]`. */
-  offset = 0
-  /** The file ends at `end`. */
-  last = false
-  readonly #handle: FileHandle
-  readonly #input: Input
-
-  private constructor (handle: FileHandle, input: Input) {
-    this.#handle = handle
-    this.#input = input
-  }
-
-  static async open (input: Input): Promise<ChunkedFile> {
-    const handle = await open(input.path, 'r').catch(error => { throw unreadable(input.path, error) })
-    return new ChunkedFile(handle, input)
-  }
-
-  /** Drops what was consumed and reads at least one more byte, or learns that the file is over. */
-  async more (): Promise<void> {
-    const kept = this.end - this.at
-    if (kept > RECORD_BYTES_MAX) {
-      throw new ConversionError('bad-input', `'${this.#input.path}': a record is longer than ${RECORD_BYTES_MAX} bytes; is a quote or a newline missing?`, { path: this.#input.path })
-    }
-    if (kept + SCAN_CHUNK_BYTES + SCAN_PADDING > this.bytes.length) {
-      const larger = new Uint8Array(this.bytes.length * 2)
-      larger.set(this.bytes.subarray(this.at, this.end))
-      this.bytes = larger
-    } else {
-      this.bytes.copyWithin(0, this.at, this.end)
-    }
-    this.offset += this.at
-    this.at = 0
-    this.end = kept
-    try {
-      const { bytesRead } = await this.#handle.read(this.bytes, kept, SCAN_CHUNK_BYTES, this.offset + kept)
-      this.end += bytesRead
-      // The size is what the job was promised; `verify` tells if the file has become longer.
-      if (bytesRead === 0 && this.offset + this.end < this.#input.size) throw inputChanged(this.#input.path, 'it became shorter')
-      this.last = this.offset + this.end >= this.#input.size
-    } catch (error) {
-      throw unreadable(this.#input.path, error)
-    }
-    this.bytes.fill(0, this.end, this.end + SCAN_PADDING)
-  }
-
-  /** Throws `input-changed` if the file is not what the job's description says. */
-  async verify (): Promise<void> {
-    const now = await this.#handle.stat().catch(error => { throw unreadable(this.#input.path, error) })
-    const read = this.offset + this.end
-    if (read !== this.#input.size || now.size !== this.#input.size) throw inputChanged(this.#input.path, `${this.#input.size} bytes before, ${now.size} now`)
-    if (now.mtimeMs !== this.#input.mtimeMs) throw inputChanged(this.#input.path, 'it was written to')
-  }
-
-  async close (): Promise<void> {
-    await this.#handle.close()
+    return dry
   }
 }

@@ -4,7 +4,7 @@
  * `source` parsers hold to the lexical rules of schema.ts and nothing else, for what they let pass is what a conversion
  * promises to keep. `result` parsers take what DuckDB writes, of every type.
  */
-import { ConversionError } from '../errors.ts'
+import { nestedParser } from './json/nested.ts'
 import { jsonValue } from './json/text.ts'
 import { parseType } from './types.ts'
 import { canonicalInteger, DATE_INFINITY, INVALID, TIMESTAMP_INFINITY } from './values.ts'
@@ -20,7 +20,8 @@ const SAFE_DAYS = Math.floor(Number.MAX_SAFE_INTEGER / DAY_MICROS) - 1
 
 /** Chosen once per column. @throws ConversionError `bad-parameters` for an unknown type */
 export function textParser (type: string, side: Side): TextParser {
-  const { kind, precision, scale } = parseType(type)
+  const parsed = parseType(type)
+  const { kind, precision, scale } = parsed
   switch (kind) {
     case 'BOOLEAN': return parseBoolean
     case 'TINYINT': return integerParser(-128, 127)
@@ -33,7 +34,7 @@ export function textParser (type: string, side: Side): TextParser {
     case 'UBIGINT': return text => inRange(parseInteger(text), 0n, 18446744073709551615n)
     case 'FLOAT': return text => single(parseFloating(text))
     case 'DOUBLE': return parseFloating
-    case 'DECIMAL': return decimalParser(precision, scale)
+    case 'DECIMAL': return decimalParser(precision, scale, side === 'result')
     case 'DATE': return side === 'source' ? parseDate : parseAnyDate
     case 'TIME': return text => text.length < 8 ? INVALID : clock(text, 0, text.length, 6)
     case 'TIMESTAMP': return side === 'source' ? parseMoment : text => parseAnyMoment(text, 6, false)
@@ -47,10 +48,10 @@ export function textParser (type: string, side: Side): TextParser {
       return value === undefined ? INVALID : value
     }
     case 'BLOB': return parseBlob
-    case 'INTERVAL':
+    case 'INTERVAL': return parseInterval
     case 'LIST':
     case 'STRUCT':
-    case 'MAP': throw new ConversionError('unsupported', `values of type ${type} cannot be read from text yet`)
+    case 'MAP': return nestedParser(parsed, part => textParser(part, side), side === 'result')
     case 'UUID': return text => /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text) ? text : INVALID
   }
 }
@@ -63,7 +64,10 @@ function parseBoolean (text: string): unknown {
   }
 }
 
-/** `-?(0|[1-9]\d*)` of any length. */
+/** Characters of an integer that any type holds. */
+const INTEGER_CHARS_MAX = 40
+
+/** `-?(0|[1-9]\d*)`. */
 function parseInteger (text: string): unknown {
   const negative = text.charCodeAt(0) === 45
   let i = negative ? 1 : 0
@@ -77,7 +81,7 @@ function parseInteger (text: string): unknown {
     value = value * 10 + digit
   }
   if (value <= Number.MAX_SAFE_INTEGER) return negative && value !== 0 ? -value : value
-  return canonicalInteger(BigInt(text))
+  return length > INTEGER_CHARS_MAX ? INVALID : canonicalInteger(BigInt(text))
 }
 
 function inRange (value: unknown, low: bigint, high: bigint): unknown {
@@ -118,8 +122,8 @@ function single (value: unknown): unknown {
   return value === INVALID ? INVALID : Math.fround(value as number)
 }
 
-/** `-?(0|[1-9]\d*)(\.\d{1,s})?` with at most p - s digits before the point. */
-function decimalParser (precision: number, scale: number): TextParser {
+/** `-?(0|[1-9]\d*)(\.\d{1,s})?` with at most p - s digits before the point. `bare`: without the zero of 0.5, as DuckDB writes it where p is s. */
+function decimalParser (precision: number, scale: number, bare: boolean): TextParser {
   const whole = precision - scale
   const powers = Array.from({ length: scale + 1 }, (_, i) => 10 ** i)
   return text => {
@@ -131,7 +135,7 @@ function decimalParser (precision: number, scale: number): TextParser {
     let digit = 0
     for (; i < length && (digit = text.charCodeAt(i) - 48) >= 0 && digit <= 9; i++) value = value * 10 + digit
     const digits = i - start
-    if (digits === 0 || (digits > 1 && text.charCodeAt(start) === 48)) return INVALID
+    if ((digits === 0 && !(bare && whole === 0)) || (digits > 1 && text.charCodeAt(start) === 48)) return INVALID
     // the zero of 0.25 is no digit of the number
     if (digits > whole && !(whole === 0 && digits === 1 && text.charCodeAt(start) === 48)) return INVALID
     let fraction = 0
@@ -145,7 +149,7 @@ function decimalParser (precision: number, scale: number): TextParser {
       }
       fraction = length - point - 1
       if (fraction === 0 || fraction > scale) return INVALID
-    }
+    } else if (digits === 0) return INVALID
     const scaled = value * (powers[scale - fraction] as number)
     if (scaled <= Number.MAX_SAFE_INTEGER) return negative && scaled !== 0 ? -scaled : scaled
     const exact = BigInt(text.slice(start).replace('.', '')) * 10n ** BigInt(scale - fraction)
@@ -257,6 +261,17 @@ function parseAnyMoment (text: string, digits: number, zone: boolean): unknown {
   if (sign == null) return canonicalInteger(value)
   const offset = (Number(hours) * 3600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0)) * (sign === '-' ? -1 : 1)
   return canonicalInteger(value - BigInt(offset) * 10n ** BigInt(digits))
+}
+
+const INTERVAL = /^(?:(-?\d{1,9}) years?)?(?: ?(-?\d{1,2}) months?)?(?: ?(-?\d{1,10}) days?)?(?: ?(-?)(\d{2,10}):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?$/
+
+/** DuckDB's intervals: `1 year 2 months -3 days -04:05:06.7`, any part left out but not all. */
+function parseInterval (text: string): unknown {
+  const match = text === '' || text.startsWith(' ') ? null : INTERVAL.exec(text)
+  if (match == null) return INVALID
+  const [, years = '0', months = '0', days = '0', sign = '', hours = '0', minutes = '0', seconds = '0', fraction = ''] = match
+  const micros = (BigInt(hours) * 3600n + BigInt(minutes) * 60n + BigInt(seconds)) * 1_000_000n + BigInt(fraction.padEnd(6, '0'))
+  return `${BigInt(years) * 12n + BigInt(months)}/${BigInt(days)}/${sign === '-' ? -micros : micros}`
 }
 
 /** DuckDB writes bytes as ASCII, with `\xHH` for whatever is not printable. */

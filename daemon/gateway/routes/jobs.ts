@@ -9,6 +9,9 @@ import { Idempotency } from '../idempotency.ts'
 import type { NodeApi } from '../index.ts'
 import { jobList, jobParams, jobReport, jobRequest, jobsQuery, outputQuery, waitQuery } from '../schemas.ts'
 
+/** What a compressed output is sent as: not as its media type with a `content-encoding`, which clients undo unasked. */
+const ENCODED_TYPES = { gzip: 'application/gzip', zstd: 'application/zstd', brotli: 'application/octet-stream', xz: 'application/x-xz' }
+
 const ENDED = ['done', 'failed', 'cancelled']
 
 /** Conversions: submit, look, wait, cancel, fetch the output. */
@@ -46,11 +49,16 @@ export function jobRoutes (plain: FastifyInstance, node: NodeApi, stopping: Abor
       const output = report.outputs[index]
       if (output == null) throw new ApiError(404, 'unknown-output', `job ${id} has ${report.outputs.length} output(s), numbered from 0`)
       const file = await opened(output.path)
-      if ((await file.stat()).size !== output.bytes) {
+      const info = await file.stat()
+      if (info.isDirectory()) {
+        await file.close()
+        throw new ApiError(409, 'output-folder', `${output.path} is a folder of files, which cannot be sent as one; read it where it is`)
+      }
+      if (info.size !== output.bytes) {
         await file.close()
         throw new ApiError(409, 'output-changed', `${output.path} is no longer the file this job wrote`)
       }
-      return await reply.type(output.mediaType).header('content-length', output.bytes).header('etag', `"${output.cid}"`)
+      return await reply.type(output.encoding == null ? output.mediaType : ENCODED_TYPES[output.encoding]).header('content-length', output.bytes).header('etag', `"${output.cid}"`)
         .send(createReadStream('', { fd: file, start: 0 }))
     })
 }

@@ -13,7 +13,7 @@ describe('command line, without a daemon', function () {
     [[], 2, /no verb given/],
     [['conver'], 2, /unknown command 'conver': did you mean convert\?/],
     [['status', '--jsn'], 2, /unknown option '--jsn': did you mean --json\?/],
-    [['convert'], 2, /--to/],
+    [['convert'], 2, /input/],
     [['convert', 'a.csv'], 2, /--to/],
     [['convert', '--to', 'parquet'], 2, /missing required argument 'input'/],
     [['convert', 'a.csv', '--to', 'parquet', '--local', '--remote'], 2, /--local and --remote exclude each other/],

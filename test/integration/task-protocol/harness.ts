@@ -237,3 +237,19 @@ export async function attach (from: RequesterSide, to: { network: PlainNetwork }
 }
 
 export { randomBytes }
+
+export const upper = (bytes: Uint8Array): Buffer => Buffer.from(Buffer.from(bytes).toString('latin1').toUpperCase(), 'latin1')
+export const text = (length: number, seed = 7): Buffer => Buffer.from(Array.from({ length }, (_, i) => 97 + (i * seed + (i >> 8)) % 26))
+export const reasons = (outcomes: AttemptOutcome[]): string[] => outcomes.map(outcome => outcome.ok ? 'ok' : outcome.reason)
+
+/** Replaces bytes on their way out of one stream of the worker's: the first send for which `change` gives something. */
+export function tamper (side: WorkerSide, protocols: string[], change: (data: Uint8Array, stream: Stream) => Uint8Array | undefined): void {
+  side.onStream = (name, stream) => {
+    if (!protocols.some(protocol => name.includes(`/${protocol}/`))) return
+    const send = stream.send.bind(stream)
+    stream.send = data => {
+      const bytes = data.subarray()
+      return send(change(bytes, stream) ?? bytes)
+    }
+  }
+}

@@ -38,9 +38,9 @@ describe('families', () => {
     const root = new URL('../../../daemon/block-convert/', import.meta.url)
     for (const first of ['index.ts', 'families.ts', 'tables/index.ts', 'tables/converters.ts', 'probe/index.ts', 'toolbox-thread.ts']) {
       const code = `await import(${JSON.stringify(new URL(first, root).href)}); const { families } = await import(${JSON.stringify(new URL('index.ts', root).href)});` +
-        'const engine = process.report.getReport().sharedObjects.some(name => /duckdb/.test(name)); process.stdout.write(families.map(f => f.name).join() + engine)'
+        'const engine = process.report.getReport().sharedObjects.some(name => /duckdb|lzma/.test(name)); process.stdout.write(families.map(f => f.name).join() + engine)'
       const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code])
-      assert.equal(stdout, 'tables,probefalse', first)
+      assert.equal(stdout, 'tables,probe,archivesfalse', first)
     }
   }).timeout(20_000)
 })

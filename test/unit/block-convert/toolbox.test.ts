@@ -103,9 +103,10 @@ describe('toolbox', function () {
     const { inputs, conversion } = await csv(10)
     await assert.rejects(toolbox.prepare(inputs, PARQUET, { colour: 'red' }), refused('bad-parameters', /unknown setting 'colour'/))
     await assert.rejects(toolbox.prepare(inputs, NOOP, {}), refused('unknown-type', /no converter from text\/csv/))
+    const fixed = (await toolbox.prepare(inputs, PARQUET, { 'type:id': 'BIGINT' })).conversion
     await writeFile(inputs[0]!.path, 'id,name\n1,a\nx,b\n')
     const changed = [await toolbox.describe(inputs[0]!.path)]
-    await assert.rejects(split(changed, conversion, 5), (error: unknown) => {
+    await assert.rejects(split(changed, fixed, 5), (error: unknown) => {
       assert.ok(refused('contradiction', /line 3, column 'id'/)(error))
       assert.deepEqual((error as ConversionError).details, { path: inputs[0]!.path, line: 3, column: 'id', value: 'x', type: 'BIGINT' })
       return true

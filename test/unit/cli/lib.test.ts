@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
 import { EXIT, exitCodeOf } from '../../../cli/lib/exit.ts'
 import { Failure, toFailure } from '../../../cli/lib/failure.ts'
 import { readEvents } from '../../../cli/lib/event-reader.ts'
+import { targetOf } from '../../../cli/lib/names.ts'
 import { planConversions } from '../../../cli/lib/inputs.ts'
 import { createProgress, describe as inWords, news } from '../../../cli/lib/progress.ts'
 import { gone, isRunning, signalGroup, startTimeOf } from '../../../cli/lib/process.ts'
@@ -86,7 +87,7 @@ describe('cli library', () => {
     after(async () => { await rm(cwd, { recursive: true }) })
 
     const plan = async (inputs: string[], out?: string): Promise<string[]> => {
-      const conversions = await planConversions({ inputs, cwd, extension: 'parquet', convertible: new Set(['csv']), ...(out != null ? { out } : {}) })
+      const conversions = await planConversions({ inputs, cwd, target: targetOf('parquet'), convertible: new Set(['csv']), ...(out != null ? { out } : {}) })
       return conversions.map(({ inputs: from, output }) => `${from.map(path => path.replace(`${cwd}/`, '')).join('+')} > ${output.replace(`${cwd}/`, '')}`)
     }
 
@@ -114,7 +115,38 @@ describe('cli library', () => {
     })
     it('collisions are refused beforehand, naming both', async () => {
       await assert.rejects(plan(['a.csv', 'deep/a.csv'], 'out/'), usageError(/a\.csv and .*deep\/a\.csv would both become .*out\/a\.parquet/))
-      await assert.rejects(planConversions({ inputs: ['a.csv'], cwd, extension: 'csv' }), usageError(/is an input/))
+      await assert.rejects(planConversions({ inputs: ['a.csv'], cwd, target: targetOf('csv') }), usageError(/is an input/))
+    })
+    it('an output that is an input by another name is refused, whatever the name', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'weft-links-'))
+      try {
+        await writeFile(join(folder, 'a.csv'), 'a\n')
+        await symlink(join(folder, 'a.csv'), join(folder, 'soft.parquet'))
+        await link(join(folder, 'a.csv'), join(folder, 'hard.parquet'))
+        for (const out of ['soft.parquet', 'hard.parquet']) await assert.rejects(planConversions({ inputs: ['a.csv'], out, cwd: folder, target: targetOf('parquet') }), usageError(/is the input .*a\.csv by another name/))
+        await assert.rejects(planConversions({ inputs: ['a.csv'], out: './a.csv', cwd: folder, target: targetOf('csv') }), usageError(/is an input/))
+        await assert.rejects(planConversions({ inputs: ['soft.parquet'], out: 'a.csv', cwd: folder, target: targetOf('csv') }), usageError(/by another name/))
+      } finally {
+        await rm(folder, { recursive: true })
+      }
+    })
+    it('compressed files of a folder are convertible by what is in them, and become plain names', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'weft-compressed-'))
+      try {
+        for (const name of ['a.csv.gz', 'b.csv.zst', 'c.txt.gz', 'd.gz', 'e.csv']) await writeFile(join(folder, name), '')
+        const options = { inputs: ['.'], out: 'out/', cwd: folder, convertible: new Set(['csv']) }
+        assert.deepEqual((await planConversions({ ...options, target: targetOf('parquet') })).map(({ output }) => basename(output)), ['a.parquet', 'b.parquet', 'e.parquet'])
+        await writeFile(join(folder, 'a.csv'), '')
+        await assert.rejects(planConversions({ ...options, target: targetOf('parquet') }), usageError(/a\.csv and .*a\.csv\.gz would both become .*a\.parquet/))
+      } finally {
+        await rm(folder, { recursive: true })
+      }
+    })
+    it('an output divided by values is one folder for all inputs', async () => {
+      const divided = async (inputs: string[], out?: string): Promise<unknown> => await planConversions({ inputs, cwd, target: targetOf('parquet'), divided: true, ...(out != null ? { out } : {}) })
+      assert.deepEqual(await divided(['a.csv', 'b.csv'], 'out/'), [{ inputs: [join(cwd, 'a.csv'), join(cwd, 'b.csv')], output: join(cwd, 'out') }])
+      assert.deepEqual(await divided(['deep/a.csv']), [{ inputs: [join(cwd, 'deep', 'a.csv')], output: join(cwd, 'a') }])
+      await assert.rejects(divided(['a.csv', 'b.csv']), usageError(/-o FOLDER/))
     })
     it('standard input needs a name for its output, and stands alone', async () => {
       assert.deepEqual(await plan(['-'], 'x.parquet'), ['- > x.parquet'])
@@ -242,7 +274,9 @@ describe('cli library', () => {
     const plain = new PassThrough() as unknown as NodeJS.WriteStream
     const done = report('j', {
       state: 'done', seconds: 3.1, outputs: [{ path: '/o.parquet', mediaType: 'x', bytes: 2000, cid: 'c' }],
-      blocks: { total: 9, done: 9, local: 2, remote: 7, memo: 0, redispatched: 1, hedged: 0, rejected: 2 },
+      blocks: { total: 9, done: 9, local: 2, remote: 7, memo: 0, redispatched: 1, hedged: 0, rejected: 2, redone: 0 },
+      epochs: 0,
+      notes: [],
       check: { equivalence: 'content-exact', distance: 0, bound: 0, blocksChecked: 4, blocksUnmeasured: 5, whole: true },
       workers: [{ peer: 'local', blocks: 2, seconds: 1, cost: '0', failed: 0 }, { peer: 'a', blocks: 7, seconds: 1, cost: '0', failed: 0 }, { peer: 'b', blocks: 0, seconds: 1, cost: '0', failed: 3 }]
     })

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { BlockRefs } from '../../../daemon/coordinator/block-refs.ts'
 import { OutputLane } from '../../../daemon/coordinator/output-lane.ts'
 import { ResultShelf } from '../../../daemon/coordinator/result-shelf.ts'
-import type { BlockSource, OutputWriter } from '../../../daemon/block-convert/index.ts'
+import type { BlockSource, Conversion, OutputWriter } from '../../../daemon/block-convert/index.ts'
 import type { JobEventIn } from '../../../daemon/coordinator/machine-types.ts'
 
 class Setup {
@@ -21,7 +21,7 @@ class Setup {
       add: parts => this.add(parts),
       finish: () => assert.fail(),
       commit: async () => {},
-      reset: async () => { this.done.push('reset') },
+      reset: async now => { this.done.push(`reset to ${JSON.stringify(now?.parameters)}`) },
       abort: async () => { this.done.push('abort') }
     }
     this.lane = new OutputLane({ writer, inputs: [], output: '/out', shelf: this.shelf, push: fact => { this.facts.push(fact) }, warn: (_error, message) => { this.warnings.push(message) } })
@@ -37,6 +37,8 @@ class Setup {
 const gone = (path: string): Error => Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: 'ENOENT', syscall: 'open', path })
 const settled = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
 
+const conversion: Conversion = { converter: { id: 'probe/copy', version: '1', from: 'x', to: 'y', equivalence: 'byte-exact' }, parameters: {} }
+
 describe('coordinator/output-lane', () => {
   it('a merge whose block is found wrong while it is read is void, and so is one that waits: the output begins again', async () => {
     const on = new Setup()
@@ -47,7 +49,7 @@ describe('coordinator/output-lane', () => {
     await settled()
     // As one step of the machine orders it: the block goes, the merge begins again.
     await on.shelf.discard(1, 1)
-    on.lane.reset(1)
+    on.lane.reset(1, conversion)
     reading.reject(gone('/blocks/1-1'))
     await settled()
     assert.deepEqual(on.facts, [{ type: 'merge-reset', epoch: 1 }])
@@ -59,6 +61,19 @@ describe('coordinator/output-lane', () => {
     await settled()
     assert.deepEqual(on.facts.at(-1), { type: 'merged', epoch: 1, upTo: 2 })
     assert.deepEqual(parts.map(part => 'path' in part ? part.path : ''), ['/blocks/0-1', '/blocks/1-2'])
+  })
+
+  it('of several resets ordered only the last one is done, under its conversion', async () => {
+    const on = new Setup()
+    const adding = Promise.withResolvers<void>()
+    on.add = async () => { await adding.promise }
+    on.lane.merge(0, [{ block: 0, attempt: 1 }])
+    await settled()
+    for (const epoch of [1, 2, 3]) on.lane.reset(epoch, { ...conversion, parameters: { epoch } })
+    adding.resolve()
+    await settled()
+    assert.deepEqual(on.facts, [{ type: 'merge-reset', epoch: 3 }])
+    assert.deepEqual(on.done, ['reset to {"epoch":3}'])
   })
 
   it('a block that cannot be read is not called a failure of the output', async () => {

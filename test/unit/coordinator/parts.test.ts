@@ -14,6 +14,7 @@ import { buildReport, percentile } from '../../../daemon/coordinator/report.ts'
 import { makeSpec, rawCid } from '../../../daemon/coordinator/spec.ts'
 import { WorkerEntry } from '../../../daemon/coordinator/worker-table.ts'
 import { ConversionError } from '../../../daemon/block-convert/index.ts'
+import type { JobReport } from '../../../daemon/coordinator/index.ts'
 import type { StoredBlock } from '../../../daemon/store/index.ts'
 
 const unexpected = (error: unknown): void => { throw error }
@@ -193,8 +194,15 @@ describe('coordinator/journal-entries', () => {
     assert.ok(recordKey(1_700_000_000_000, 'z') < recordKey(1_700_000_000_001, 'a'))
   })
 
+  it('reads reports of builds that knew neither notes nor changes of the schema', () => {
+    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
+    const { notes, epochs, blocks: { redone, ...blocks }, ...old } = report
+    const read = decodeRecord(encodeRecord({ phase: 'ended', job: 'j', key: 'k', report: { ...old, blocks } as unknown as JobReport }))
+    assert.deepEqual([read.report.notes, read.report.epochs, read.report.blocks], [notes, epochs, { ...blocks, redone }])
+  })
+
   it('keeps reports with absent fields, and refuses a record of another version', () => {
-    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
+    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
     const encoded = encodeRecord({ phase: 'ended', job: 'j', key: 'k', report })
     assert.deepEqual(decodeRecord(encoded), { v: 1, phase: 'ended', job: 'j', key: 'k', report: JSON.parse(JSON.stringify(report)) })
   })
@@ -270,13 +278,14 @@ describe('coordinator/limiter', () => {
 describe('coordinator/spec', () => {
   const request = { inputs: ['/in.csv'], to: 'parquet', output: '/out.parquet' }
   const inputs = [{ path: '/in.csv', mediaType: 'text/csv', size: 10, mtimeMs: 1.5 }]
+  const to = { mediaType: 'application/vnd.apache.parquet' }
 
   it('names the same bytes the same, and two jobs of one description differently', () => {
     const nonce = new Uint8Array(16)
-    const spec = makeSpec(request, inputs, 'application/vnd.apache.parquet', 1, nonce)
-    assert.equal(spec.id, makeSpec(request, inputs, 'application/vnd.apache.parquet', 1, nonce).id)
+    const spec = makeSpec(request, inputs, to, 1, nonce)
+    assert.equal(spec.id, makeSpec(request, inputs, to, 1, nonce).id)
     assert.match(spec.id, /^bafyrei[a-z2-7]{52}$/)
-    assert.notEqual(makeSpec(request, inputs, 'application/vnd.apache.parquet', 1).id, makeSpec(request, inputs, 'application/vnd.apache.parquet', 1).id)
+    assert.notEqual(makeSpec(request, inputs, to, 1).id, makeSpec(request, inputs, to, 1).id)
   })
 
   it('names content as the rest of the world does', () => {

@@ -1,4 +1,5 @@
 /** Drives a job machine by hand: every order is kept until the test answers it. */
+import assert from 'node:assert/strict'
 import { createJobMachine } from '../../../daemon/coordinator/machine.ts'
 import type { AttemptRef, Effect, JobEventIn, JobMachine, JobMachineInit } from '../../../daemon/coordinator/machine-types.ts'
 
@@ -59,6 +60,16 @@ export class Rig {
       this.step(...events)
     }
   }
+}
+
+export function last<T> (list: T[]): T {
+  const value = list.at(-1)
+  assert.ok(value !== undefined)
+  return value
+}
+
+export function types (effects: Effect[]): string[] {
+  return effects.map(({ type }) => type)
 }
 
 export function plain ({ block, attempt }: AttemptRef): { block: number, attempt: number } {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { InjectOptions } from 'fastify'
 import { JobRefusedError } from '../../../daemon/coordinator/errors.ts'
 import { createGateway } from '../../../daemon/gateway/gateway.ts'
+import { BODY_BYTES_MAX } from '../../../daemon/gateway/constants.ts'
 import { ApiError } from '../../../daemon/gateway/errors.ts'
 import { silentLog } from '../../../daemon/log.ts'
 import { FakeNode, report } from './fake-node.ts'
@@ -217,7 +218,7 @@ describe('gateway', () => {
       }
       assert.equal(node.submitted.length, 0)
       assert.equal((await call('POST', '/jobs', { body: '{"inputs":', headers: { 'content-type': 'application/json' } })).status, 400)
-      assert.equal((await call('POST', '/jobs', { body: JSON.stringify({ ...JOB, to: 'x'.repeat(2 << 20) }), headers: { 'content-type': 'application/json' } })).status, 413)
+      assert.equal((await call('POST', '/jobs', { body: JSON.stringify({ ...JOB, to: 'x'.repeat(BODY_BYTES_MAX) }), headers: { 'content-type': 'application/json' } })).status, 413)
     })
 
     const refusals: Array<[Error, number, string]> = [

@@ -1,21 +1,24 @@
-/** How a CSV text is written: found out from its beginning, and the little reading and writing that needs. */
+/** The little reading and writing of CSV that samples and headers need. */
 import type { Column, Dialect } from '../schema.ts'
-
-/** Delimiters considered, most usual first; a tie goes to the earlier one. */
-export const DELIMITERS = [',', ';', '\t', '|'] as const
-
-/** Records looked at per candidate. */
-const SNIFF_RECORDS = 200
 
 /** A field as read: null is an empty unquoted field, '' a quoted empty one. */
 export type Field = string | null
+
+export interface ParseOptions {
+  partial?: boolean
+  limit?: number
+  columns?: number
+  /** Filled in: fields in quotes, those whose closing quote is followed by something else, and whether the text ends inside of one. */
+  counts?: { quoted: number, unsound: number, open: boolean }
+}
 
 /**
  * Splits a text into records, leniently: it is for samples and headers, the scanner proves the grammar later. `partial`
  * leaves out the last record unless its end is there. Blank lines are skipped unless there is a single column.
  */
-export function parseRecords (text: string, dialect: Dialect, options: { partial?: boolean, limit?: number, columns?: number } = {}): Field[][] {
-  const { delimiter, quote } = dialect
+export function parseRecords (text: string, dialect: Dialect, options: ParseOptions = {}): Field[][] {
+  const { delimiter, quote, comment } = dialect
+  const { counts } = options
   const limit = options.limit ?? Infinity
   const records: Field[][] = []
   let record: Field[] = []
@@ -23,16 +26,25 @@ export function parseRecords (text: string, dialect: Dialect, options: { partial
   const end = text.length
   while (i < end && records.length < limit) {
     let value: Field
+    if (comment != null && record.length === 0 && text[i] === comment) {
+      while (i < end && text[i] !== '\n' && text[i] !== '\r') i++
+      i += text[i] === '\r' && text[i + 1] === '\n' ? 2 : 1
+      continue
+    }
     if (text[i] === quote) {
-      let close = text.indexOf(quote, i + 1)
-      while (close >= 0 && text[close + 1] === quote) close = text.indexOf(quote, close + 2)
+      let close = closing(text, i, dialect)
       if (close < 0) {
+        if (counts != null) counts.open = true
         if (options.partial === true) return records
         close = end
       }
-      value = text.slice(i + 1, close).replaceAll(quote + quote, quote)
+      value = unescaped(text.slice(i + 1, close), dialect)
       i = Math.min(close + 1, end)
       // What follows a closing quote is an error the scanner reports; here it is skipped.
+      if (counts != null) {
+        counts.quoted++
+        if (i < end && text[i] !== delimiter && text[i] !== '\n' && text[i] !== '\r') counts.unsound++
+      }
       while (i < end && text[i] !== delimiter && text[i] !== '\n' && text[i] !== '\r') i++
     } else {
       const start = i
@@ -64,25 +76,28 @@ export function parseRecords (text: string, dialect: Dialect, options: { partial
   return records
 }
 
-/** The delimiter that divides the most records into the same number of fields, more than one. A single column gives ','. */
-export function sniffDelimiter (head: string, quote: string): string {
-  let best: string = DELIMITERS[0]
-  let bestScore = 0
-  for (const delimiter of DELIMITERS) {
-    const dialect = { delimiter, quote, escape: quote, header: true }
-    let records = parseRecords(head, dialect, { partial: true, limit: SNIFF_RECORDS })
-    if (records.length === 0) records = parseRecords(head, dialect, { limit: 1 })
-    const fields = records[0]?.length ?? 1
-    if (fields < 2) continue
-    const share = records.filter(record => record.length === fields).length / records.length
-    // Consistency counts first; between two consistent candidates, the one with more fields.
-    const score = share * 1000 + Math.min(fields, 500)
-    if (score > bestScore) {
-      best = delimiter
-      bestScore = score
-    }
+/** Where the quote that closes the field opened at `from` is, or -1. */
+function closing (text: string, from: number, { quote, escape }: Dialect): number {
+  let close = text.indexOf(quote, from + 1)
+  if (escape === quote) {
+    while (close >= 0 && text[close + 1] === quote) close = text.indexOf(quote, close + 2)
+    return close
   }
-  return best
+  for (let i = from + 1; i < text.length; i++) {
+    if (text[i] === escape && (text[i + 1] === quote || text[i + 1] === escape)) i++
+    else if (text[i] === quote) return i
+  }
+  return -1
+}
+
+function unescaped (content: string, { quote, escape }: Dialect): string {
+  if (escape === quote) return content.split(quote + quote).join(quote)
+  let out = ''
+  for (let i = 0; i < content.length; i++) {
+    if (content[i] === escape && (content[i + 1] === quote || content[i + 1] === escape)) i++
+    out += content[i]
+  }
+  return out
 }
 
 /**
@@ -101,11 +116,13 @@ export function columnNames (header: Field[]): string[] {
 }
 
 /** A header line naming the columns, with its newline. */
-export function headerLine (columns: Column[], dialect: Dialect): Uint8Array {
-  const { delimiter, quote } = dialect
-  const fields = columns.map(({ name }) => {
-    const plain = name !== '' && name.trim() === name && !name.includes(delimiter) && !name.includes(quote) && !/[\r\n]/.test(name)
-    return plain ? name : quote + name.replaceAll(quote, quote + quote) + quote
+export function headerLine (columns: Column[], { delimiter, quote, escape, comment }: Dialect): Uint8Array {
+  const fields = columns.map(({ name }, i) => {
+    const plain = name !== '' && name.trim() === name && !name.includes(delimiter) && !(quote !== '' && name.includes(quote)) && !/[\r\n]/.test(name) && !(i === 0 && comment != null && name.startsWith(comment))
+    if (plain || quote === '') return name
+    // Not replaceAll: `$` has a meaning in what it puts in.
+    const escaped = escape === quote ? name : name.split(escape).join(escape + escape)
+    return quote + escaped.split(quote).join(escape + quote) + quote
   })
   return Buffer.from(fields.join(delimiter) + '\n')
 }

@@ -1,63 +1,57 @@
 /** What can be wrong with a CSV text, as errors that name place and value and say what to do. */
 import { isUtf8 } from 'node:buffer'
 import { ConversionError } from '../../errors.ts'
+import { MESSAGE_VALUE_MAX } from '../constants.ts'
 import { shown } from '../lexical.ts'
-import type { Column, Dialect } from '../schema.ts'
+import type { Column } from '../schema.ts'
 
 const LF = 10
-const CR = 13
 
 export class CsvFaults {
-  readonly #columns: Column[]
-  readonly #path: string
-  readonly #delimiter: number
-  readonly #quote: number
+  readonly path: string
+  readonly #columns: readonly Column[]
 
-  constructor (init: { columns: Column[], dialect: Dialect, path: string }) {
-    this.#columns = init.columns
-    this.#path = init.path
-    this.#delimiter = init.dialect.delimiter.charCodeAt(0)
-    this.#quote = init.dialect.quote.charCodeAt(0)
+  /** `columns`: of the file, in its order. */
+  constructor (columns: readonly Column[], path: string) {
+    this.#columns = columns
+    this.path = path
   }
 
-  /** The record at `start` has not one field per column. */
-  ragged (bytes: Uint8Array, start: number, end: number, line: number): never {
-    const found = this.#countFields(bytes, start, end)
+  /** A record that has not one field per column. */
+  ragged (found: number, line: number): never {
     const expected = this.#columns.length
-    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}; mend it, or set the delimiter with --set delimiter=...`, line, { expected, found })
+    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}; mend it, set the delimiter with --set delimiter=..., or choose --set ragged=pad or ragged=skip`, line, { expected, found })
   }
 
+  /** A record with more fields than there are columns, some of them not empty. */
+  surplus (found: number, line: number): never {
+    const expected = this.#columns.length
+    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}, and the surplus ones are not empty; mend it, or leave such records out with --set ragged=skip`, line, { expected, found })
+  }
+
+  /** A value that its column, whose type was given, cannot have. */
   contradiction (column: number, value: string, quoted: boolean, line: number): never {
     const { name, type } = this.#columns[column]!
     const what = quoted && value === '' ? 'a quoted empty field' : shown(value)
     throw new ConversionError('contradiction',
-      `'${this.#path}' line ${line}, column '${name}': ${what} is not an exact ${type}; use --set "type:${name}=VARCHAR", or --set types=text for all columns`,
-      { path: this.#path, line, column: name, value, type })
+      `'${this.path}' line ${line}, column '${name}': ${what} is not an exact ${type}, the type it was given; use --set "type:${name}=VARCHAR", or leave its type out`,
+      { path: this.path, line, column: name, value: value.slice(0, MESSAGE_VALUE_MAX), type })
   }
 
   nul (line: number): ConversionError {
-    return this.bad('it contains a NUL byte; it is not a text file, or its encoding is not UTF-8', line)
+    return this.bad('it contains a NUL byte; it is not a text file, or its encoding is not UTF-8 (set it with --set encoding=utf-16 or another)', line)
+  }
+
+  afterQuote (line: number): ConversionError {
+    return this.bad('there is text between a closing quote and the next delimiter; a quote inside a quoted field is written twice, or set --set escape=\\ or quote=none', line)
+  }
+
+  spaceBeforeQuote (column: number, line: number): ConversionError {
+    return this.bad(`column ${this.#columns[column] == null ? column + 1 : `'${this.#columns[column].name}'`} has white space before a quote; remove it, quote the whole field, or set --set quote=none`, line)
   }
 
   bad (what: string, line: number, details: Record<string, unknown> = {}): ConversionError {
-    return new ConversionError('bad-input', `'${this.#path}' line ${line}: ${what}`, { path: this.#path, line, ...details })
-  }
-
-  #countFields (bytes: Uint8Array, start: number, end: number): number {
-    let fields = 1
-    let inQuotes = bytes[start] === this.#quote
-    for (let i = inQuotes ? start + 1 : start; i < end; i++) {
-      const byte = bytes[i]!
-      if (byte === this.#quote) {
-        if (inQuotes) inQuotes = false
-        else if (bytes[i - 1] === this.#quote || bytes[i - 1] === this.#delimiter) inQuotes = true
-      } else if (!inQuotes && byte === this.#delimiter) {
-        fields++
-      } else if (!inQuotes && (byte === LF || byte === CR)) {
-        break
-      }
-    }
-    return fields
+    return new ConversionError('bad-input', `'${this.path}' line ${line}: ${what}`, { path: this.path, line, ...details })
   }
 }
 
@@ -73,5 +67,5 @@ export function requireUtf8 (bytes: Uint8Array, path: string, line: number): voi
     from = to
     at++
   }
-  throw new ConversionError('bad-input', `'${path}' line ${at}: it is not UTF-8 text; convert its encoding first (for instance with iconv)`, { path, line: at })
+  throw new ConversionError('bad-input', `'${path}' line ${at}: it is not UTF-8 text; if it is in another encoding, set it, for instance --set encoding=latin1`, { path, line: at })
 }

@@ -2,9 +2,10 @@
 import type { SourceFormat, TargetFormat } from '../format.ts'
 import { ConversionError } from '../../errors.ts'
 import { isNested, parseType } from '../types.ts'
-import type { Column, TableParameters, TargetForm } from '../schema.ts'
+import type { Column, Dialect, TableParameters, TargetForm } from '../schema.ts'
 import type { Note } from '../../index.ts'
-import { copyWithOneLineEnd } from './line-ends.ts'
+import { requireDistinct } from './detect.ts'
+import { copyPlain } from './line-ends.ts'
 import { prepareCsv } from './prepare.ts'
 import { splitCsv } from './split.ts'
 import { csvFrom, writeCsv } from './sql.ts'
@@ -15,20 +16,22 @@ export const csvSource: SourceFormat = {
   prepare: prepareCsv,
   split: splitCsv,
   from: async task => {
-    const { columns, source, lineEnds } = task.params
+    const { source, lineEnds } = task.params
     if (source.format !== 'csv') throw new ConversionError('bad-parameters', 'parameter \'source.format\' must be csv', { key: 'source.format' })
-    if (lineEnds !== 'mixed') return csvFrom(task, columns, source.dialect)
+    const { dialect } = source
+    if (lineEnds !== 'mixed' && dialect.escape === dialect.quote) return csvFrom(task, dialect)
     const path = `${task.output}.lines`
-    const size = await copyWithOneLineEnd(task.path, path, source.dialect)
-    return csvFrom({ ...task, path, size }, columns, source.dialect)
+    const size = await copyPlain(task.path, path, dialect)
+    return csvFrom({ ...task, path, size }, { ...dialect, escape: dialect.quote })
   }
 }
 
 export const csvTarget: TargetFormat = {
   form: (_mediaType, { target }, columns) => {
-    requireCsvColumns(columns)
     const quote = target.quote ?? '"'
     const dialect = { delimiter: target.delimiter ?? ',', quote, escape: target.escape ?? quote, header: target.header ?? true }
+    requireDistinct(dialect, 'to.')
+    requireCsvColumns(columns, dialect)
     return { target: { format: 'csv', dialect }, notes: nestedNotes(columns) }
   },
   write: async (task, from) => await writeCsv(task, from, csvForm(task.params).dialect),
@@ -41,7 +44,11 @@ function csvForm ({ target }: TableParameters): TargetForm & { format: 'csv' } {
   return target
 }
 
-function requireCsvColumns (columns: Column[]): void {
+function requireCsvColumns (columns: Column[], { delimiter, quote, header }: Dialect): void {
+  if (quote === '' && header) {
+    const name = columns.find(({ name }) => name.includes(delimiter) || /[\r\n]/.test(name))?.name
+    if (name != null) throw new ConversionError('unsupported', `the name of column ${JSON.stringify(name)} needs quotes; leave out quote=none, or choose another --set to.delimiter=...`, { column: name })
+  }
   const name = columns.find(column => column.name.includes('\0'))?.name
   if (name != null) throw new ConversionError('unsupported', `column ${JSON.stringify(name)} has a NUL character in its name, which CSV cannot hold`, { column: name })
 }

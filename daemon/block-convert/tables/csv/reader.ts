@@ -5,7 +5,7 @@
  * - With more than one column an empty line is no record. With one column it is a record whose value is NULL; a line end
  *   at the end of the text begins no further record.
  * - A field that begins with the quote ends at its closing quote, and after that only a delimiter or a line end may come. Inside,
- *   the escape takes the special meaning of a quote or an escape after it.
+ *   the escape takes the special meaning of a quote or an escape after it; before anything else it is content.
  * - Every other field is taken as it stands; quotes in it are ordinary characters. If it is empty it is NULL.
  * - Every record has exactly as many fields as there are columns.
  */
@@ -34,17 +34,27 @@ const INCOMPLETE = -1
  */
 export function * readCsv (source: BlockSource, dialect: Dialect, columns: Column[], options: TextReaderOptions = {}): Generator<Batch> {
   const file = new RandomAccess(source)
+  const { present } = options
   try {
-    const parser = new CsvParser(dialect, columns, { ...options, path: options.path ?? file.path })
+    const parser = new CsvParser(dialect, present?.map(position => columns[position] as Column) ?? columns, { ...options, path: options.path ?? file.path }, columns.length)
+    const give = (): Batch => present == null ? parser.batch.take() : spread(parser.batch.take(), present, columns.length)
     const chunks = new TextChunks(file, options.chunkBytes)
     do {
       parser.feed(chunks.next(parser.rest()))
-      while (!parser.satisfied() && parser.run(chunks.last)) yield parser.batch.take()
+      while (!parser.satisfied() && parser.run(chunks.last)) yield give()
     } while (!chunks.last && !parser.satisfied())
-    if (parser.batch.rows > 0) yield parser.batch.take()
+    if (parser.batch.rows > 0) yield give()
   } finally {
     file.close()
   }
+}
+
+/** A batch of some columns as one of all: the others are NULL. */
+function spread ({ rows, columns }: Batch, present: number[], count: number): Batch {
+  const nothing = new Array<unknown>(rows).fill(null)
+  const all = new Array<unknown[]>(count).fill(nothing)
+  present.forEach((position, i) => { all[position] = columns[i] as unknown[] })
+  return { rows, columns: all }
 }
 
 /** The first record of a text: its fields (null: empty and unquoted) and the position behind it; undefined if it is not complete. */
@@ -71,6 +81,7 @@ class CsvParser {
   readonly #quote: number
   readonly #quoteText: string
   readonly #escape: number
+  readonly #comment: number
   readonly #path: string
   readonly #wide: boolean
   readonly #firstLine: number | undefined
@@ -81,22 +92,27 @@ class CsvParser {
   /** Of the field read last. */
   #value: string | null = null
 
-  constructor (dialect: Dialect, columns: Column[], options: TextReaderOptions) {
+  /** `total`: columns of the table. */
+  constructor (dialect: Dialect, columns: Column[], options: TextReaderOptions, total = columns.length) {
     this.#columns = columns
     this.#parsers = columns.map(column => textParser(column.type, options.side ?? 'source'))
     this.#plain = columns.map(column => column.type === 'VARCHAR')
     this.#types = columns.map(column => parseType(column.type))
-    this.#ways = this.#types.map(inPlaceOf)
+    // with a delimiter or quote that a value may hold, no value is read before its end is known
+    const ambiguous = /[-0-9.:T ]/.test(dialect.delimiter + dialect.quote)
+    this.#ways = this.#types.map(type => ambiguous ? IN_PLACE.NOTHING : inPlaceOf(type))
     this.#delimiter = dialect.delimiter.charCodeAt(0)
+    // NaN, which no character is, if there are none
     this.#quote = dialect.quote.charCodeAt(0)
     this.#quoteText = dialect.quote
     this.#escape = dialect.escape.charCodeAt(0)
+    this.#comment = (dialect.comment ?? '').charCodeAt(0)
     this.#headerLeft = dialect.header
     this.#path = options.path ?? 'the data'
     this.#firstLine = options.firstLine
     this.#line = options.firstLine ?? 1
     this.#wide = columns.length > 1
-    this.batch = new BatchBuilder(columns.length, options.rows)
+    this.batch = new BatchBuilder(columns.length, options.rows, total)
   }
 
   feed (text: string): void {
@@ -137,6 +153,13 @@ class CsvParser {
       const start = position
       const line = this.#line
       const row = batch.rows
+      if (text.charCodeAt(position) === this.#comment) {
+        const next = this.#comments(position, last)
+        if (next === INCOMPLETE) break
+        position = this.#position = next
+        this.#line++
+        continue
+      }
       if (this.#wide) {
         const code = text.charCodeAt(position)
         if (code === LF || code === CR) {
@@ -213,6 +236,10 @@ class CsvParser {
     const text = this.#text
     let position = 0
     const line = this.#line
+    while (text.charCodeAt(position) === this.#comment) {
+      position = this.#comments(position, last)
+      if (position === INCOMPLETE) return false
+    }
     for (;;) {
       let code = text.charCodeAt(position)
       if (code === this.#quote) {
@@ -247,6 +274,14 @@ class CsvParser {
     }
   }
 
+  /** Behind the line of comment at a position. */
+  #comments (position: number, last: boolean): number {
+    const text = this.#text
+    while (position < text.length && text.charCodeAt(position) !== LF && text.charCodeAt(position) !== CR) position++
+    if (position >= text.length) return last ? position : INCOMPLETE
+    return this.#lineEnd(position, last)
+  }
+
   /** Behind the line end at a position. A CR at the end of a piece may be half of one. */
   #lineEnd (position: number, last: boolean): number {
     if (this.#text.charCodeAt(position) === LF) return position + 1
@@ -275,8 +310,11 @@ class CsvParser {
         if (i >= text.length) return this.#unclosed(last)
         if (code === this.#escape) {
           if (i + 1 >= text.length) return this.#unclosed(last)
-          escapes++
-          i += 2
+          const next = text.charCodeAt(i + 1)
+          if (next === quote || next === this.#escape) {
+            escapes++
+            i += 2
+          } else i++
         } else if (code === quote) break
         else i++
       }
@@ -295,13 +333,13 @@ class CsvParser {
   }
 
   #unescape (raw: string, doubled: boolean): string {
-    if (doubled) return raw.replaceAll(this.#quoteText + this.#quoteText, this.#quoteText)
+    // `$$` puts in a `$`
+    if (doubled) return raw.replaceAll(this.#quoteText + this.#quoteText, this.#quoteText === '$' ? '$$' : this.#quoteText)
     let out = ''
     for (let i = 0; i < raw.length; i++) {
       if (raw.charCodeAt(i) === this.#escape) {
-        i++
-        const code = raw.charCodeAt(i)
-        if (code !== this.#quote && code !== this.#escape) throw this.bad('an escape stands before something that needs none')
+        const code = raw.charCodeAt(i + 1)
+        if (code === this.#quote || code === this.#escape) i++
       }
       out += raw[i]
     }

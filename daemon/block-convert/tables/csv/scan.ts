@@ -8,28 +8,33 @@
  * - A record ends at `\n`, `\r\n` or a lone `\r`, also mixed in one file; the last may end at the end of the file.
  * - Columns > 1: an empty line is no record and is skipped. One column: an empty line is a record whose value is NULL;
  *   the end of the file after a record's end is not one more record.
- * - A field is quoted if its *first* byte is the quote. Inside, the quote is doubled; delimiters and line ends are data.
- *   After the closing quote only a delimiter or the record's end may come.
+ * - A field is quoted if its *first* byte is the quote. Inside, the quote is doubled, or has the escape before it, and so has the escape
+ *   (before anything else the escape is data); delimiters and line ends are data. After the closing quote only a delimiter or the record's
+ *   end may come.
  * - Any other field is taken as it stands, spaces included. It may contain quotes, but not after nothing but leading
  *   white space (` "a"`): engines disagree about that one, so it is refused.
  * - An empty unquoted field is NULL. A quoted empty field is the empty string, and only VARCHAR has that.
  * - A quoted field has the same type rules as an unquoted one: `"5"` is a BIGINT.
- * - Every record has exactly one field per column. NUL bytes, bytes that are not UTF-8 and unterminated quotes are refused.
+ * - Every record has exactly one field per column, or is made to fit, or left out (`ragged.ts`). A line that begins with the comment
+ *   character is no record. NUL bytes, bytes that are not UTF-8 and unterminated quotes are refused.
  *
  * The common form of each type is checked by straight-line code; whatever it does not recognise (quotes, `\r`, the
- * end of the data, odd values) goes to `#careful`, which decides by the rules of `lexical.ts`.
+ * end of the data, odd values) goes to `#careful`, which decides by the rules of `lexical.ts`; and a record that is not as its columns
+ * are goes to `#odd`, which makes the columns wider (`epochs.ts`), changes the record, or refuses it.
  */
-import { RECORD_BYTES_MAX } from '../constants.ts'
+import { EDITS_PER_SCAN } from '../constants.ts'
+import type { Epochs } from './epochs.ts'
 import { CsvFaults } from './faults.ts'
-import { decimalOf, isDay, lexicalRule } from '../lexical.ts'
+import { CsvFields, INCOMPLETE, lineEnd, readRecord, type CsvRecord } from './fields.ts'
+import { Ragged } from './ragged.ts'
+import { DOT, isDayAt, isSecondAt, MINUS, SPACE } from './digits.ts'
+import { decimalOf, lexicalRule } from '../lexical.ts'
+import type { Note } from '../../index.ts'
 import type { Column, Dialect } from '../schema.ts'
+import type { Edit } from '../text-split.ts'
 
 const LF = 10
 const CR = 13
-const SPACE = 32
-const TAB = 9
-const MINUS = 45
-const DOT = 46
 
 /** What the hot loop does with a column. OTHER types always take the careful path. */
 const TEXT = 0
@@ -42,12 +47,20 @@ const OTHER = 5
 /** Digits that fit 64 bits whatever they are; 19 need a comparison. */
 const SAFE_DIGITS = 18
 
-/** `#careful` found the end of the data before the end of the field. */
-const INCOMPLETE = -1
+/** What `#careful` gives for a field whose value its column cannot have. */
+const ODD = -2
+
+/** Characters that a value of a type other than text may consist of: with one of them as delimiter or quote, no straight line is taken. */
+const VALUE_CHARACTERS = /[0-9T .:-]/
 
 export interface CsvScanInit {
-  columns: Column[]
+  /** The job's columns, which become wider as values demand it. */
+  epochs: Epochs
+  /** Positions of the file's columns among them, in its order. @default all */
+  present?: number[]
   dialect: Dialect
+  /** @default an error */
+  ragged?: 'pad' | 'skip'
   /** For messages. */
   path: string
   /** 1-based line the first byte scanned is on. */
@@ -55,66 +68,98 @@ export interface CsvScanInit {
 }
 
 export class CsvScanner {
-  /** Records seen so far. */
+  /** Records seen so far, those left out not counted. */
   records = 0
   /** 1-based line of the next record. */
   line: number
-  /** Line ends were seen that the engine would misread (csv-line-ends.ts). For the caller to reset. */
+  /** Line ends were seen that the engine would misread (line-ends.ts). For the caller to reset. */
   mixedEnds = false
 
+  readonly #epochs: Epochs
+  readonly #present: number[]
   readonly #columns: Column[]
   readonly #faults: CsvFaults
-  readonly #delimiter: number
-  readonly #quote: number
+  readonly #fields: CsvFields
+  readonly #ragged: Ragged
+  readonly #comment: number
+  /** No delimiter or quote is part of a value. */
+  readonly #straight: boolean
   readonly #kinds: Uint8Array
   /** DECIMAL: most digits before and after the point. */
   readonly #whole: Uint8Array
   readonly #fraction: Uint8Array
-  readonly #rules: Array<(text: string) => boolean>
-  /** Bytes that end the run of ordinary ones in an unquoted field: delimiter, line ends, quote, NUL. */
-  readonly #special = new Uint8Array(256)
-  /** Newlines inside the field `#careful` read last. */
-  #newlines = 0
+  readonly #rules: Array<(text: string) => boolean> = []
 
   constructor (init: CsvScanInit) {
-    this.#columns = init.columns
-    this.#faults = new CsvFaults(init)
+    const { epochs, dialect, path } = init
+    this.#epochs = epochs
+    this.#present = init.present ?? epochs.columns.map((_, i) => i)
+    this.#columns = this.#present.map(position => ({ ...epochs.columns[position]! }))
+    this.#faults = new CsvFaults(this.#columns, path)
+    this.#fields = new CsvFields(dialect, this.#faults)
+    this.#ragged = new Ragged(init.ragged, this.#columns.length, dialect, this.#faults)
     this.line = init.line
-    this.#delimiter = init.dialect.delimiter.charCodeAt(0)
-    this.#quote = init.dialect.quote.charCodeAt(0)
-    this.#kinds = new Uint8Array(init.columns.length)
-    this.#whole = new Uint8Array(init.columns.length)
-    this.#fraction = new Uint8Array(init.columns.length)
-    this.#rules = init.columns.map(column => lexicalRule(column.type))
-    init.columns.forEach((column, i) => {
-      const decimal = decimalOf(column.type)
-      this.#kinds[i] = decimal != null ? DECIMAL : KINDS[column.type] ?? OTHER
-      this.#whole[i] = (decimal?.precision ?? 0) - (decimal?.scale ?? 0)
-      this.#fraction[i] = decimal?.scale ?? 0
-    })
-    for (const byte of [0, LF, CR, this.#delimiter, this.#quote]) this.#special[byte] = 1
+    this.#comment = dialect.comment == null ? -1 : dialect.comment.charCodeAt(0)
+    this.#straight = !VALUE_CHARACTERS.test(dialect.delimiter + dialect.quote)
+    this.#kinds = new Uint8Array(this.#columns.length)
+    this.#whole = new Uint8Array(this.#columns.length)
+    this.#fraction = new Uint8Array(this.#columns.length)
+    for (let i = 0; i < this.#columns.length; i++) this.#setType(i, this.#columns[i]!.type)
+  }
+
+  #setType (column: number, type: string): void {
+    const decimal = decimalOf(type)
+    const kind = decimal != null ? DECIMAL : KINDS[type] ?? OTHER
+    this.#columns[column]!.type = type
+    this.#kinds[column] = this.#straight || kind === TEXT ? kind : OTHER
+    this.#whole[column] = (decimal?.precision ?? 0) - (decimal?.scale ?? 0)
+    this.#fraction[column] = decimal?.scale ?? 0
+    this.#rules[column] = lexicalRule(type)
+  }
+
+  /** See Scanner of text-split.ts. */
+  get edits (): Edit[] {
+    return this.#ragged.edits
+  }
+
+  /** What was done to records, once the input is over. */
+  notes (): Note[] {
+    return this.#ragged.notes(this.#fields.idleEscapes)
   }
 
   /**
    * Consumes whole records of `bytes` from `from` until one ends at or after `until`, or no complete one is left before
    * `end`. Returns where the next record begins. `bytes` must hold SCAN_PADDING zero bytes behind `end`. `last`: the
-   * file ends at `end`. Throws ConversionError `contradiction` or `bad-input`.
+   * file ends at `end`. Throws ConversionError `bad-input`, and `contradiction` for columns whose type was given.
    */
   scan (bytes: Uint8Array, from: number, end: number, until: number, last: boolean): number {
-    const delimiter = this.#delimiter
-    const special = this.#special
+    const { delimiter, special } = this.#fields
+    const comment = this.#comment
     const kinds = this.#kinds
     const columns = kinds.length
+    const edits = this.edits
+    edits.length = 0
     let records = 0
     let line = this.line
     let i = from
     let byte = 0
     if (until > end) until = end
 
-    scanning: while (i < until) {
+    scanning: while (i < until && edits.length < EDITS_PER_SCAN) {
       const start = i
+      const idle = this.#fields.idleEscapes
       let lines = 1
       byte = bytes[i]!
+      if (byte === comment) {
+        i = lineEnd(bytes, i, end, last)
+        if (i === INCOMPLETE) {
+          i = start
+          break
+        }
+        this.#ragged.leaveOut(start, i)
+        line++
+        continue
+      }
       if (columns > 1 && (byte === LF || byte === CR)) {
         if (byte === CR) {
           if (i + 1 >= end && !last) break
@@ -180,10 +225,9 @@ export class CsvScanner {
             break
           default: break
         }
-        if (good && byte === delimiter) {
+        if (good && byte === delimiter && column + 1 < columns) {
           i++
-          if (column + 1 < columns) continue
-          this.#faults.ragged(bytes, start, end, line)
+          continue
         }
         if (good && byte === LF && column + 1 === columns) {
           i++
@@ -196,27 +240,47 @@ export class CsvScanner {
         }
         // Anything but the common form: a quote, \r, a ragged record, the end of the data, a value to look at again.
         i = this.#careful(bytes, field, end, last, column, line + lines - 1)
-        if (i === INCOMPLETE) {
-          i = start
-          break scanning
+        if (i >= 0) {
+          lines += this.#fields.newlines
+          byte = i < end ? bytes[i]! : LF
+          if (byte === delimiter && column + 1 < columns) {
+            i++
+            continue
+          }
+          if (byte !== delimiter && column + 1 === columns) {
+            if (byte === CR) {
+              const pair = i + 1 < end && bytes[i + 1] === LF
+              if (pair) i++
+              if (!pair || columns === 1) this.mixedEnds = true
+            }
+            if (i < end) i++
+            break
+          }
+          i = ODD
         }
-        lines += this.#newlines
-        if (i >= end) {
-          if (column + 1 < columns) this.#faults.ragged(bytes, start, end, line)
-          break
+        if (i === ODD) {
+          this.#fields.idleEscapes = idle
+          const record = this.#odd(bytes, start, end, last, line)
+          if (record === true) {
+            // Its columns are wide enough now.
+            this.#fields.idleEscapes = idle
+            i = start
+            continue scanning
+          }
+          if (record != null) {
+            i = record.next
+            lines = record.lines
+            if (this.#ragged.left) {
+              line += lines
+              continue scanning
+            }
+            if (record.ending === '\r' || (record.ending === '\r\n' && columns === 1)) this.mixedEnds = true
+            break
+          }
         }
-        byte = bytes[i++]!
-        if (byte === delimiter) {
-          if (column + 1 < columns) continue
-          this.#faults.ragged(bytes, start, end, line)
-        }
-        if (byte === CR) {
-          const pair = i < end && bytes[i] === LF
-          if (pair) i++
-          if (!pair || columns === 1) this.mixedEnds = true
-        }
-        if (column + 1 < columns) this.#faults.ragged(bytes, start, end, line)
-        break
+        this.#fields.idleEscapes = idle
+        i = start
+        break scanning
       }
       records++
       line += lines
@@ -226,109 +290,54 @@ export class CsvScanner {
     return i
   }
 
-  /** The end of the field at `from` (index of what ends it, or `end`), its value checked; or INCOMPLETE. */
+  /** The end of the field at `from` (index of what ends it, or `end`), its value checked; or INCOMPLETE, or ODD. */
   #careful (bytes: Uint8Array, from: number, end: number, last: boolean, column: number, line: number): number {
-    this.#newlines = 0
-    const quoted = from < end && bytes[from] === this.#quote
-    const to = quoted ? this.#closing(bytes, from, end, last, line) : this.#unquoted(bytes, from, end, last, column, line)
-    if (to === INCOMPLETE) return INCOMPLETE
-    if (!quoted && to === from) return to
-    if (this.#kinds[column] === TEXT) return to
-    const raw = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8')
-    const value = quoted ? raw.slice(1, -1).replaceAll(raw[0]! + raw[0]!, raw[0]!) : raw
-    if (!this.#rules[column]!(value)) this.#faults.contradiction(column, value, quoted, line)
-    return to
+    const fields = this.#fields
+    const to = fields.end(bytes, from, end, last, column, line)
+    if (to === INCOMPLETE || this.#kinds[column] === TEXT || (!fields.quoted && to === from)) return to
+    return this.#rules[column]!(fields.value(bytes, from, to, fields.quoted)) ? to : ODD
   }
 
-  /** Behind the quote that closes the field opened at `from`. */
-  #closing (bytes: Uint8Array, from: number, end: number, last: boolean, line: number): number {
-    const quote = this.#quote
-    let newlines = 0
-    let i = from + 1
-    for (;;) {
-      let byte = bytes[i]!
-      while (byte !== quote && byte !== LF && byte !== CR && byte !== 0) byte = bytes[++i]!
-      if (i >= end) {
-        if (last) throw this.#faults.bad(`a quote opened on line ${line} is never closed`, line)
-        return this.#incomplete(from, end, line)
+  /**
+   * Looks at a whole record that is not one field per column, each of its column's type. Gives the record if it is left out or was made to
+   * fit, true if columns were made wider for it and it is to be scanned again, undefined if it is not complete.
+   */
+  #odd (bytes: Uint8Array, start: number, end: number, last: boolean, line: number): CsvRecord | true | undefined {
+    const fields = this.#fields
+    const record = readRecord(fields, bytes, start, end, last, line)
+    if (record == null) return undefined
+    const fits = this.#ragged.fits(record, start, line)
+    if (!fits && this.#ragged.left) return record
+    let wider = false
+    let at = line
+    for (let column = 0; column < this.#columns.length && column * 2 < record.bounds.length; column++) {
+      const from = record.bounds[column * 2]!
+      const to = record.bounds[column * 2 + 1]!
+      const quoted = record.quoted[column]!
+      if (this.#kinds[column] !== TEXT && (quoted || to > from)) {
+        const value = fields.value(bytes, from, to, quoted)
+        while (!this.#rules[column]!(value)) {
+          if (this.#columns[column]!.fixed === true) this.#faults.contradiction(column, value, quoted, at)
+          const position = this.#present[column]!
+          this.#epochs.widen(position, value, this.#faults.path, at)
+          this.#setType(column, this.#epochs.columns[position]!.type)
+          wider = true
+        }
       }
-      if (byte === LF) {
-        newlines++
-      } else if (byte === CR) {
-        // The \n of a \r\n does the counting.
-        if (i + 1 >= end && !last) return this.#incomplete(from, end, line)
-        if (bytes[i + 1] !== LF) newlines++
-      } else if (byte === 0) {
-        throw this.#faults.nul(line + newlines)
-      } else {
-        if (i + 1 >= end && !last) return this.#incomplete(from, end, line)
-        if (i + 1 >= end) break
-        if (bytes[i + 1] !== quote) break
-        i++
-      }
-      i++
+      // A line is counted up to where the field begins.
+      if (quoted) at += newlines(bytes, from, to)
     }
-    const after = i + 1
-    this.#newlines = newlines
-    if (after < end) {
-      const byte = bytes[after]!
-      if (byte !== this.#delimiter && byte !== LF && byte !== CR) {
-        throw this.#faults.bad('there is text between a closing quote and the next delimiter; a quote inside a quoted field is written twice', line + newlines)
-      }
-      if (byte === CR && after + 1 >= end && !last) return this.#incomplete(from, end, line)
-    }
-    return after
-  }
-
-  #unquoted (bytes: Uint8Array, from: number, end: number, last: boolean, column: number, line: number): number {
-    let i = from
-    for (;;) {
-      let byte = bytes[i]!
-      while (this.#special[byte] === 0) byte = bytes[++i]!
-      if (i >= end) return last ? end : this.#incomplete(from, end, line)
-      if (byte === this.#quote) {
-        let space = from
-        while (bytes[space] === SPACE || bytes[space] === TAB) space++
-        if (space === i) throw this.#faults.bad(`column '${this.#columns[column]!.name}' has white space before a quote; remove it, or quote the whole field`, line)
-      } else if (byte === 0) {
-        throw this.#faults.nul(line)
-      } else {
-        // A \r at the end of the data may be the first half of \r\n.
-        if (byte === CR && i + 1 >= end && !last) return this.#incomplete(from, end, line)
-        return i
-      }
-      i++
-    }
-  }
-
-  #incomplete (from: number, end: number, line: number): number {
-    if (end - from > RECORD_BYTES_MAX) throw this.#faults.bad(`the record on line ${line} is longer than ${RECORD_BYTES_MAX} bytes; is a quote missing?`, line)
-    return INCOMPLETE
+    if (fits) return wider ? true : record
+    this.#ragged.mend(record, line)
+    return record
   }
 }
 
 const KINDS: Record<string, number> = { VARCHAR: TEXT, BIGINT: INTEGER, TIMESTAMP, DATE }
 
-function digits2 (bytes: Uint8Array, at: number): number {
-  const tens = (bytes[at]! - 48) >>> 0
-  const ones = (bytes[at + 1]! - 48) >>> 0
-  return tens < 10 && ones < 10 ? tens * 10 + ones : -1
-}
-
-/** Whether `yyyy-mm-dd` of an existing day stands here. */
-function isDayAt (bytes: Uint8Array, at: number): boolean {
-  const century = digits2(bytes, at)
-  const year = digits2(bytes, at + 2)
-  const month = digits2(bytes, at + 5)
-  const day = digits2(bytes, at + 8)
-  if (century < 0 || year < 0 || bytes[at + 4] !== MINUS || bytes[at + 7] !== MINUS || month < 1 || month > 12 || day < 1) return false
-  return (day <= 28 && century + year > 0) || isDay(century * 100 + year, month, day)
-}
-
-/** Whether `hh:mm:ss` stands here. */
-function isSecondAt (bytes: Uint8Array, at: number): boolean {
-  const hour = digits2(bytes, at)
-  const minute = digits2(bytes, at + 3)
-  const second = digits2(bytes, at + 6)
-  return hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 60 && bytes[at + 2] === 58 && bytes[at + 5] === 58
+/** Line ends in a range. */
+function newlines (bytes: Uint8Array, from: number, to: number): number {
+  let count = 0
+  for (let i = from; i < to; i++) if (bytes[i] === LF || (bytes[i] === CR && bytes[i + 1] !== LF)) count++
+  return count
 }

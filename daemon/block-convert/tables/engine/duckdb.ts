@@ -106,7 +106,8 @@ function reportProgress (connection: DuckDBConnection, output: string, progress:
   }, PROGRESS_MS)
 }
 
-function engineError (error: unknown, columns: Column[]): unknown {
+/** What an engine's error is to a user; `columns` are those that `refuseWhen` numbered. Others pass through. */
+export function engineError (error: unknown, columns: Column[]): unknown {
   if (error instanceof ConversionError) return error
   const message = error instanceof Error ? error.message : String(error)
   const own = message.indexOf(OWN_ERROR)

@@ -1,37 +1,37 @@
-/** NDJSON (one object per line) and JSON (an array of objects) as sources and as targets. */
+/** NDJSON (one object per line) and JSON (an array, or objects one after the other) as sources and as targets. */
 import type { SourceFormat, TargetFormat } from '../format.ts'
 import { ConversionError } from '../../errors.ts'
+import { prepareJson } from './infer.ts'
 import type { TableParameters, TargetForm } from '../schema.ts'
-import { readSamples } from '../sample.ts'
-import { inferJsonColumns } from './infer.ts'
-import { splitNdjson } from './split.ts'
-import { jsonFrom, writeNdjson } from './sql.ts'
+import { splitJson } from './split.ts'
+import { jsonFrom } from './sql.ts'
+import { jsonForm } from './target.ts'
 import { inspectText } from '../text-inspect.ts'
 import { textMerger } from '../text-merge.ts'
+import { writeElements, writeNdjson } from './write.ts'
 
 export const ndjsonSource: SourceFormat = {
-  prepare: async (inputs, wanted) => {
-    const samples = []
-    for (const input of inputs) samples.push(await readSamples(input))
-    return { columns: inferJsonColumns(inputs, samples, wanted), source: { format: 'ndjson' }, notes: [] }
-  },
-  split: splitNdjson,
+  prepare: async (inputs, wanted) => await prepareJson(inputs, wanted, 'ndjson'),
+  split: splitJson,
   from: jsonFrom
 }
 
+export const jsonSource: SourceFormat = { ...ndjsonSource, prepare: async (inputs, wanted) => await prepareJson(inputs, wanted, 'json') }
+
 export const ndjsonTarget: TargetFormat = {
-  form: () => ({ target: { format: 'ndjson' }, notes: [] }),
+  form: (_mediaType, wanted, columns, source) => jsonForm('ndjson', wanted, columns, source),
   write: writeNdjson,
   merger: textMerger,
-  inspect: (source, params) => inspectText(source, params, ndjsonForm(params))
+  inspect: (file, params, whole) => inspectText(file, params, jsonTargetForm(params), whole)
 }
 
-function ndjsonForm ({ target }: TableParameters): TargetForm & { format: 'ndjson' } {
-  if (target.format !== 'ndjson') throw new ConversionError('bad-parameters', 'parameter \'target.format\' must be ndjson', { key: 'target.format' })
-  return target as TargetForm & { format: 'ndjson' }
+export const jsonTarget: TargetFormat = {
+  ...ndjsonTarget,
+  form: (_mediaType, wanted, columns, source) => jsonForm('json', wanted, columns, source),
+  write: writeElements
 }
 
-/** Arrays: not there yet. */
-const missing = (): never => { throw new ConversionError('unsupported', 'JSON arrays cannot be converted yet') }
-export const jsonSource: SourceFormat = { prepare: missing, split: missing, from: missing }
-export const jsonTarget: TargetFormat = { form: missing, write: missing, merger: missing, inspect: missing }
+function jsonTargetForm ({ target }: TableParameters): TargetForm & { format: 'ndjson' | 'json' } {
+  if (target.format !== 'ndjson' && target.format !== 'json') throw new ConversionError('bad-parameters', 'parameter \'target.format\' must be ndjson or json', { key: 'target.format' })
+  return target
+}

@@ -1,31 +1,41 @@
-/** JSON in the engine: how a block is read, and how a part is written. */
+/** How the engine reads a JSON block. */
+import { open, stat } from 'node:fs/promises'
 import { RECORD_BYTES_MAX } from '../constants.ts'
-import { copyOut, identifier, literal, refuseWhen } from '../engine/duckdb.ts'
+import { identifier, literal } from '../engine/duckdb.ts'
+import { exactCast, exactType, needsExact, writeExact } from './exact.ts'
 import type { EngineTask } from '../format.ts'
-import type { Column } from '../schema.ts'
-import { parseType } from '../types.ts'
+import { OPEN_LIST } from './text.ts'
+import { parseType, typeName } from '../types.ts'
 
 /** DuckDB's own default for the largest JSON object, bytes. */
 const DEFAULT_OBJECT_BYTES = 16 * 1024 * 1024
 
 /** The columns of a JSON block as a FROM item. */
-export function jsonFrom ({ path, size, params }: Pick<EngineTask, 'path' | 'size' | 'params'>): string {
-  const { columns, source } = params
-  const types = columns.map(column => `${literal(column.name)}: ${literal(column.type)}`).join(', ')
-  const names = columns.map((column, i) => `${identifier(column.name)} AS c${i}`).join(', ')
-  return `(SELECT ${names} FROM read_json(${literal(path)}, format = '${source.format === 'json' ? 'array' : 'newline_delimited'}', records = 'true', columns = {${types}}, ` +
+export async function jsonFrom (task: Pick<EngineTask, 'path' | 'size' | 'params' | 'output'>): Promise<string> {
+  const { params: { columns, source } } = task
+  const values = source.format === 'json' && source.elements === 'values'
+  const exact = needsExact(task.params)
+  let { path, size } = task
+  let format = 'newline_delimited'
+  if (exact) {
+    path = `${task.output}.exact`
+    writeExact(task.path, path, columns, values)
+    size = (await stat(path)).size
+  } else if (source.format === 'json') format = await isArray(path) ? 'array' : 'unstructured'
+  const types = columns.map(column => `${literal(column.name)}: ${literal(exact ? typeName(exactType(parseType(column.type))) : column.type)}`).join(', ')
+  const names = columns.map((column, i) => `${exact ? exactCast(column, identifier(column.name)) : identifier(column.name)} AS c${i}`).join(', ')
+  return `(SELECT ${names} FROM read_json(${literal(path)}, format = '${format}', records = '${!values || exact}', columns = {${types}}, ` +
     `maximum_object_size = ${Math.min(RECORD_BYTES_MAX, Math.max(DEFAULT_OBJECT_BYTES, size))}))`
 }
 
-/** Writes an NDJSON part: one object per line, every key. */
-export async function writeNdjson (task: EngineTask, from: string): Promise<number> {
-  const select = task.params.columns.map((column, i) => `${jsonValue(column, i)} AS ${identifier(column.name)}`).join(', ')
-  return await copyOut(task, `SELECT ${select} FROM ${from}`, '(FORMAT json)')
-}
-
-function jsonValue (column: Column, index: number): string {
-  const { kind } = parseType(column.type)
-  if (kind === 'DOUBLE' || kind === 'FLOAT') return refuseWhen(`NOT isfinite(c${index})`, index, 'NaN or an infinity, which JSON cannot hold', `c${index}`)
-  // The engine would embed a text as a value and give its numbers another form where it must; a JSON column stays as it is.
-  return `c${index}`
+/** A block begins with its first byte that matters: the splitter put it there. */
+async function isArray (path: string): Promise<boolean> {
+  const handle = await open(path, 'r')
+  try {
+    const byte = Buffer.alloc(1)
+    await handle.read(byte, 0, 1, 0)
+    return byte[0] === OPEN_LIST
+  } finally {
+    await handle.close()
+  }
 }

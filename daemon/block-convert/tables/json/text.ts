@@ -3,6 +3,9 @@
 /** Nesting of arrays and objects in one value. */
 export const JSON_DEPTH_MAX = 1000
 
+/** Characters of one number: no program writes more, and working with its digits costs more than linear time. */
+export const NUMBER_CHARS_MAX = 4096
+
 /** A position at which a text stops being JSON. */
 export class JsonSyntaxError extends Error {
   static override name = 'JsonSyntaxError'
@@ -14,8 +17,17 @@ export class JsonSyntaxError extends Error {
   }
 }
 
-const QUOTE = 34
-const BACKSLASH = 92
+export const LF = 10
+export const QUOTE = 34
+export const COMMA = 44
+export const COLON = 58
+export const OPEN_LIST = 91
+export const BACKSLASH = 92
+export const CLOSE_LIST = 93
+export const OPEN_OBJECT = 123
+export const CLOSE_OBJECT = 125
+/** `n`, of null. */
+export const NULL = 110
 
 /** Scans a text from `position` on. Each method leaves `position` after what it read, and throws JsonSyntaxError. */
 export class JsonScanner {
@@ -76,15 +88,18 @@ export class JsonScanner {
       i += code === BACKSLASH ? 2 : 1
     }
     const lexeme = text.slice(start - 1, i + 1)
+    let value: string
     try {
-      const value = JSON.parse(lexeme) as string
-      this.position = i + 1
-      return value
+      value = JSON.parse(lexeme) as string
     } catch {
       // its message names a position within the lexeme only; ours names the text's
       this.position = start - 1
       return this.fail('a wrong escape inside a string')
     }
+    // No encoding of Unicode has it, and no engine takes it.
+    if (!value.isWellFormed()) this.fail('half of a surrogate pair, which is no text')
+    this.position = i + 1
+    return value
   }
 
   /** A number's lexeme. */
@@ -104,6 +119,7 @@ export class JsonScanner {
       if (sign === 43 || sign === 45) i++
       i = this.digits(i)
     }
+    if (i - start > NUMBER_CHARS_MAX) this.fail(`a number of more than ${NUMBER_CHARS_MAX} characters`)
     this.position = i
     return text.slice(start, i)
   }
@@ -129,57 +145,68 @@ export class JsonScanner {
     return this.fail('a value expected')
   }
 
+  /** Consumes `{` or `[`. False if it is empty; then its end is consumed, too. */
+  enter (close: number): boolean {
+    this.position++
+    if (this.peek() !== close) return true
+    this.position++
+    return false
+  }
+
+  /** After an item: consumes `,` (true) or the end (false). */
+  more (close: number): boolean {
+    const code = this.peek()
+    if (code !== COMMA && code !== close) this.fail(`',' or '${String.fromCharCode(close)}' expected`)
+    this.position++
+    return code === COMMA
+  }
+
+  /** A key and its colon. */
+  key (): string {
+    if (this.peek() !== QUOTE) this.fail('a key expected')
+    const key = this.string()
+    this.expect(COLON)
+    return key
+  }
+
+  /** Passes over a value. */
+  skip (depth = 0): void {
+    const code = this.peek()
+    if (code === QUOTE) this.string()
+    else if (this.isNumber(code)) this.number()
+    else if (code === OPEN_OBJECT || code === OPEN_LIST) {
+      if (depth >= JSON_DEPTH_MAX) this.fail(`nested deeper than ${JSON_DEPTH_MAX}`)
+      if (code === OPEN_LIST) {
+        if (this.enter(CLOSE_LIST)) do this.skip(depth + 1); while (this.more(CLOSE_LIST))
+      } else if (this.enter(CLOSE_OBJECT)) {
+        do {
+          this.key()
+          this.skip(depth + 1)
+        } while (this.more(CLOSE_OBJECT))
+      }
+    } else this.literal()
+  }
+
   /** Any value in canonical form. */
   canonical (depth = 0): string {
     const code = this.peek()
-    switch (code) {
-      case QUOTE: return JSON.stringify(this.string())
-      case 123: {   // {
-        if (depth >= JSON_DEPTH_MAX) this.fail(`nested deeper than ${JSON_DEPTH_MAX}`)
-        this.position++
-        if (this.peek() === 125) {
-          this.position++
-          return '{}'
-        }
-        let out = '{'
-        for (;;) {
-          if (this.peek() !== QUOTE) this.fail('a key expected')
-          const key = JSON.stringify(this.string())
-          this.expect(58)
-          out += `${key}:${this.canonical(depth + 1)}`
-          const next = this.peek()
-          this.position++
-          if (next === 125) return `${out}}`
-          if (next !== 44) {
-            this.position--
-            this.fail("',' or '}' expected")
-          }
-          out += ','
-        }
+    if (code === QUOTE) return JSON.stringify(this.string())
+    if (code === OPEN_OBJECT || code === OPEN_LIST) {
+      if (depth >= JSON_DEPTH_MAX) this.fail(`nested deeper than ${JSON_DEPTH_MAX}`)
+      let out = ''
+      if (code === OPEN_LIST) {
+        if (this.enter(CLOSE_LIST)) do out += `${out === '' ? '' : ','}${this.canonical(depth + 1)}`; while (this.more(CLOSE_LIST))
+        return `[${out}]`
       }
-      case 91: {   // [
-        if (depth >= JSON_DEPTH_MAX) this.fail(`nested deeper than ${JSON_DEPTH_MAX}`)
-        this.position++
-        if (this.peek() === 93) {
-          this.position++
-          return '[]'
-        }
-        let out = '['
-        for (;;) {
-          out += this.canonical(depth + 1)
-          const next = this.peek()
-          this.position++
-          if (next === 93) return `${out}]`
-          if (next !== 44) {
-            this.position--
-            this.fail("',' or ']' expected")
-          }
-          out += ','
-        }
-      }
-      default:
-        return code === 45 || (code >= 48 && code <= 57) ? canonicalNumber(this.number()) : this.literal()
+      if (this.enter(CLOSE_OBJECT)) do out += `${out === '' ? '' : ','}${JSON.stringify(this.key())}:${this.canonical(depth + 1)}`; while (this.more(CLOSE_OBJECT))
+      return `{${out}}`
     }
+    return this.isNumber(code) ? canonicalNumber(this.number()) : this.literal()
+  }
+
+  /** Whether a number begins with this char code. */
+  isNumber (code: number): boolean {
+    return code === 45 || (code >= 48 && code <= 57)
   }
 }
 

@@ -8,6 +8,8 @@ import type { RandomAccess } from '../random-access.ts'
 import { getField, parseThrift, T, type ThriftList, type ThriftStruct } from './thrift.ts'
 
 export const MAGIC = new Uint8Array([0x50, 0x41, 0x52, 0x31])   // 'PAR1'
+/** Name of the schema's root in what we and DuckDB write. */
+export const ROOT_NAME = 'duckdb_schema'
 const TAIL_BYTES = 8                                            // footer length and magic
 
 /** Physical types by their number. */
@@ -76,6 +78,10 @@ function bad (file: RandomAccess, what: string): ConversionError {
   return new ConversionError('bad-input', `${file.name()} is not a sound Parquet file: ${what}`)
 }
 
+function encrypted (file: RandomAccess): ConversionError {
+  return new ConversionError('unsupported', `${file.name()} is an encrypted Parquet file; decrypt it first`)
+}
+
 /**
  * Reads and checks the footer of a whole file.
  *
@@ -86,7 +92,7 @@ export function readFooter (file: RandomAccess): Footer {
   const head = file.read(0, MAGIC.length)
   const tail = file.read(file.size - TAIL_BYTES, TAIL_BYTES)
   const magic = Buffer.from(tail.subarray(4)).toString('latin1')
-  if (magic === 'PARE') throw new ConversionError('unsupported', `${file.name()} is an encrypted Parquet file`)
+  if (magic === 'PARE' || Buffer.from(head).toString('latin1') === 'PARE') throw encrypted(file)
   if (Buffer.compare(head, MAGIC) !== 0) throw bad(file, "it does not begin with 'PAR1'")
   if (magic !== 'PAR1') throw bad(file, "it does not end with 'PAR1': it seems cut off")
   const length = new DataView(tail.buffer, tail.byteOffset).getUint32(0, true)
@@ -96,6 +102,8 @@ export function readFooter (file: RandomAccess): Footer {
   const bytes = file.read(dataEnd, length)
   try {
     const { struct, end } = parseThrift(bytes)
+    // The footer of an encrypted file is followed by its signature.
+    if (getField(struct, FILE.encryption) != null) throw encrypted(file)
     if (end !== length) throw bad(file, `its footer ends after ${end} of ${length} bytes`)
     return new FooterReader(file, struct, length, dataEnd).read()
   } catch (error) {
@@ -119,12 +127,11 @@ class FooterReader {
   }
 
   read (): Footer {
-    if (getField(this.tree, FILE.encryption) != null) throw new ConversionError('unsupported', `${this.file.name()} is an encrypted Parquet file`)
     const schema = structs(this.tree, FILE.schema, 'schema').map(readElement)
     const root = schema[0]
     if (root == null) throw bad(this.file, 'it has no schema')
     if (schema.length - 1 > COLUMNS_MAX) throw new ConversionError('unsupported', `${this.file.name()} has ${schema.length - 1} columns; at most ${COLUMNS_MAX} are handled`)
-    const leaves = schema.slice(1).filter(element => element.children === 0)
+    const leaves = schema.slice(1).filter(element => element.type != null && element.children === 0)
     const rows = long(this.tree, FILE.rows, 'row count')
     const rowGroups = structs(this.tree, FILE.rowGroups, 'row groups').map(struct => this.rowGroup(struct, leaves))
     const sum = rowGroups.reduce((total, group) => total + group.rows, 0)
@@ -147,23 +154,28 @@ class FooterReader {
   chunk (struct: ThriftStruct): ColumnChunk {
     if (getField(struct, CHUNK.filePath) != null) throw new ConversionError('unsupported', `${this.file.name()} keeps columns in other files`)
     if (getField(struct, CHUNK.crypto) != null || getField(struct, CHUNK.encryptedMetadata) != null) {
-      throw new ConversionError('unsupported', `${this.file.name()} has encrypted columns`)
+      throw new ConversionError('unsupported', `${this.file.name()} has encrypted columns; decrypt it first`)
     }
     const metadata = field(struct, CHUNK.metadata, T.STRUCT, 'metadata of a column') as ThriftStruct
     const type = PHYSICAL[int(metadata, COLUMN.type, 'type of a column')]
     if (type == null) throw bad(this.file, 'a column has an unknown physical type')
     const codec = CODECS[int(metadata, COLUMN.codec, 'codec of a column')]
     if (codec == null) throw new ConversionError('unsupported', `${this.file.name()} uses an unknown compression`)
-    const compressed = long(metadata, COLUMN.compressed, 'size of a column')
+    const values = long(metadata, COLUMN.values, 'value count of a column')
+    let compressed = long(metadata, COLUMN.compressed, 'size of a column')
     const dataPage = long(metadata, COLUMN.dataPage, 'offset of a column')
     // some writers put 0 where there is no dictionary
     const dictionary = getField(metadata, COLUMN.dictionaryPage) == null ? 0 : long(metadata, COLUMN.dictionaryPage, 'dictionary offset of a column')
-    const start = dictionary > 0 ? Math.min(dictionary, dataPage) : dataPage
+    let start = dictionary > 0 ? Math.min(dictionary, dataPage) : dataPage
+    // Some writers leave the offset out where there is nothing.
+    if (values === 0 && dataPage === 0) {
+      start = MAGIC.length
+      compressed = 0
+    }
     const end = start + compressed
     if (start < MAGIC.length || end > this.dataEnd) throw bad(this.file, `a column's bytes ${start} to ${end} lie outside of the data, which ends at ${this.dataEnd}`)
     return {
-      struct, metadata, type, codec, compressed, start, end,
-      values: long(metadata, COLUMN.values, 'value count of a column'),
+      struct, metadata, type, codec, compressed, start, end, values,
       uncompressed: long(metadata, COLUMN.uncompressed, 'uncompressed size of a column')
     }
   }
@@ -184,6 +196,7 @@ function readElement (struct: ThriftStruct): SchemaElement {
     scale: optional(ELEMENT.scale) ?? 0,
     precision: optional(ELEMENT.precision) ?? 0
   }
+  if (element.children < 0) throw new ConversionError('bad-input', `malformed Parquet footer: a schema element has ${element.children} children`)
   if (type != null) {
     const physical = PHYSICAL[type]
     if (physical == null) throw new ConversionError('bad-input', `malformed Parquet footer: physical type ${type} in the schema`)

@@ -1,17 +1,19 @@
 /** Parquet as a source and as a target. */
-import type { SourceFormat, TargetFormat } from '../format.ts'
+import type { EngineTask, SourceFormat, TargetFormat } from '../format.ts'
 import { ConversionError } from '../../errors.ts'
 import type { TableParameters, TargetForm } from '../schema.ts'
+import { prepareParquet } from './inputs.ts'
 import { inspectParquet } from './inspect.ts'
 import { parquetMerger } from './merge.ts'
-import { parquetColumns } from './schema.ts'
+import { readParquet } from './reader.ts'
 import { splitParquet } from './split.ts'
 import { parquetFrom, writeParquet } from './sql.ts'
 
 export const parquetSource: SourceFormat = {
-  prepare: async inputs => ({ columns: await parquetColumns(inputs[0]!.path), source: { format: 'parquet' }, notes: [] }),
+  prepare: async inputs => ({ ...await prepareParquet(inputs), source: { format: 'parquet' } }),
   split: splitParquet,
-  from: parquetFrom
+  from: parquetFrom,
+  examine: examineParquet
 }
 
 export const parquetTarget: TargetFormat = {
@@ -19,6 +21,18 @@ export const parquetTarget: TargetFormat = {
   write: async (task, from) => await writeParquet(task, from, parquetForm(task.params).compression),
   merger: parquetMerger,
   inspect: (source, params) => inspectParquet(source, params, parquetForm(params))
+}
+
+/** Reads the whole block, of which the engine may have read more than the rows wanted. */
+function examineParquet ({ path, params: { columns, present } }: Pick<EngineTask, 'path' | 'params'>): void {
+  try {
+    const batches = readParquet({ path, size: 0 }, columns, { present, widen: true })
+    while (batches.next().done !== true);
+  } catch (error) {
+    if (!(error instanceof ConversionError) || error.code === 'input-unreadable') return
+    // The path is that of a worker's copy, and row groups are numbered within the block: its first row, which the requester tells, says more.
+    throw new ConversionError(error.code, error.message.replaceAll(path, 'the block').replace(/^the block(, row group \d+)?, /, ''), error.details)
+  }
 }
 
 function parquetForm ({ target }: TableParameters): TargetForm & { format: 'parquet' } {

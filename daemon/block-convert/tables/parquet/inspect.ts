@@ -3,14 +3,15 @@
  *
  * It proves that the footer is sound and has the wanted columns, types and compression; that every column chunk lies inside of
  * the file and consists of whole pages, whose headers parse and whose sizes and value counts add up to what the footer
- * says; that all columns have as many values as there are rows. It does not unpack the pages: that is the comparison's task
+ * says; that all columns outside of lists have as many values as there are rows. It does not unpack the pages: that is the comparison's task
  * (distance.ts), made as often as the checking policy draws. Only headers are read, about one per column and row group.
  */
 import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
 import { FILE, readFooter, ROW_GROUP, type ColumnChunk, type Footer } from './footer.ts'
 import { readPage } from './pages.ts'
-import { readColumns, schemaFields } from './schema.ts'
+import { readColumns } from './schema.ts'
+import { schemaFields } from './schema-writer.ts'
 import { RandomAccess } from '../random-access.ts'
 import { requireColumns } from './reader.ts'
 import type { TableParameters, TargetForm } from '../schema.ts'
@@ -22,13 +23,16 @@ export function inspectParquet (source: BlockSource, params: TableParameters, ta
   const file = new RandomAccess(source)
   try {
     const footer = readFooter(file)
-    requireColumns(readColumns(footer, file.name()), params.columns, file.name())
+    const found = readColumns(footer, file.name())
+    requireColumns(found, params.columns, file.name())
+    const leaves = found.flatMap(column => column.leaves)
     requirePlain(footer, params, file.name())
     for (const [g, group] of footer.rowGroups.entries()) {
       for (const [c, chunk] of group.chunks.entries()) {
-        const where = `${file.name()}, row group ${g + 1}, column ${JSON.stringify(params.columns[c]?.name)}`
+        const where = `${file.name()}, row group ${g + 1}, column ${JSON.stringify(leaves[c]!.path)}`
         if (chunk.codec !== target.compression.toUpperCase()) throw new ConversionError('bad-input', `${where} is compressed by ${chunk.codec} instead of ${target.compression}`)
-        if (chunk.values !== group.rows) throw new ConversionError('bad-input', `${where} has ${chunk.values} values for ${group.rows} rows`)
+        // lists have any number of values per row, at least one to say that they are empty
+        if (leaves[c]!.maxRepetition > 0 ? chunk.values < group.rows : chunk.values !== group.rows) throw new ConversionError('bad-input', `${where} has ${chunk.values} values for ${group.rows} rows`)
         walkPages(file, chunk, where)
       }
     }

@@ -15,6 +15,15 @@ export const THRIFT_DEPTH_MAX = 32
 /** Columns of one table. Wider tables would make every block's footer larger than its data. */
 export const COLUMNS_MAX = 10_000
 
+/** Groups within groups in one column; a list is two of them. Deeper ones are an attack on recursion rather than data. */
+export const COLUMN_DEPTH_MAX = 60
+
+/**
+ * Parts (entries, fields, characters) of the nested values of one column in a batch of BATCH_ROWS rows. Lists repeat dictionary entries at
+ * a few bits each, so a small file could stand for any amount of memory.
+ */
+export const NESTED_PARTS_MAX = 256 * 1024 * 1024
+
 /** RowGroup.ordinal is a 16 bit field; row groups beyond it are written without (only encryption needs it). */
 export const ROW_GROUP_ORDINAL_MAX = 32_767
 

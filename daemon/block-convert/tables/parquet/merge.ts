@@ -6,7 +6,7 @@ import { ConversionError } from '../../errors.ts'
 import type { BlockSource, Merger } from '../../index.ts'
 import { CHUNK, COLUMN, FILE, MAGIC, readFooter, ROW_GROUP, type Footer, type RowGroup } from './footer.ts'
 import { FOOTER_BYTES_MAX, READ_BYTES, ROW_GROUP_ORDINAL_MAX } from './limits.ts'
-import { emptyParquet, footerTail, INDEX_FIELDS } from './schema.ts'
+import { emptyParquet, footerTail } from './schema-writer.ts'
 import { RandomAccess } from '../random-access.ts'
 import type { TableParameters } from '../schema.ts'
 import { serializeThrift, serializeThriftWith } from './thrift-writer.ts'
@@ -92,6 +92,9 @@ class ParquetMerger implements Merger {
 function tooManyRowGroups (count: number): ConversionError {
   return new ConversionError('unsupported', `the output's footer is larger than ${FOOTER_BYTES_MAX} bytes after ${count} row groups; use larger blocks`)
 }
+
+/** What points to bytes that do not move along: page indexes hold absolute file offsets inside their own bytes. */
+const INDEX_FIELDS = [CHUNK.offsetIndexOffset, CHUNK.offsetIndexLength, CHUNK.columnIndexOffset, CHUNK.columnIndexLength]
 
 /**
  * Moves a row group: adds to the file offsets of each column chunk what `shiftOf` gives for it (by its index). Page indexes are

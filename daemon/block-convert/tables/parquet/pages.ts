@@ -13,7 +13,7 @@ export const ENCODINGS = [
 export type Encoding = typeof ENCODINGS[number]
 
 /** Fields of PageHeader. */
-const PAGE = { type: 1, uncompressed: 2, compressed: 3, data: 5, dictionary: 7, dataV2: 8 } as const
+const PAGE = { type: 1, uncompressed: 2, compressed: 3, crc: 4, data: 5, dictionary: 7, dataV2: 8 } as const
 /** Values of PageType. */
 const DATA = 0
 const INDEX = 1
@@ -25,11 +25,15 @@ const HEADER_GUESS_BYTES = 512
 
 export interface Page {
   kind: 'data' | 'dictionary' | 'data-v2' | 'index'
-  /** Values and nulls (of flat columns: rows), or entries of a dictionary. */
+  /** Values and nulls (of columns without repetition: rows), or entries of a dictionary. */
   values: number
   encoding: Encoding
-  /** Of the levels in a first-version page. */
+  /** Of the definition levels in a first-version page. */
   levelEncoding: Encoding
+  /** Of its repetition levels. */
+  repetitionEncoding: Encoding
+  /** Of the page as it is in the file, if it is there. */
+  crc?: number
   /** Where the data begins, behind the header. */
   start: number
   compressed: number
@@ -61,10 +65,14 @@ export function readPage (file: RandomAccess, chunk: ColumnChunk, offset: number
 
 function pageOf (struct: ThriftStruct, start: number): Page {
   const type = int(struct, PAGE.type, 'type of a page')
+  const crc = getField(struct, PAGE.crc)
   const common = {
     start,
     compressed: int(struct, PAGE.compressed, 'size of a page'),
-    uncompressed: int(struct, PAGE.uncompressed, 'uncompressed size of a page')
+    uncompressed: int(struct, PAGE.uncompressed, 'uncompressed size of a page'),
+    levelEncoding: 'RLE' as Encoding,
+    repetitionEncoding: 'RLE' as Encoding,
+    ...(crc?.type === T.I32 ? { crc: (crc.value as number) >>> 0 } : {})
   }
   const header = (id: number): ThriftStruct => {
     const found = getField(struct, id)
@@ -74,11 +82,11 @@ function pageOf (struct: ThriftStruct, start: number): Page {
   switch (type) {
     case DATA: {
       const data = header(PAGE.data)
-      return { ...common, kind: 'data', values: int(data, 1, 'value count of a page'), encoding: encoding(data, 2), levelEncoding: encoding(data, 3) }
+      return { ...common, kind: 'data', values: int(data, 1, 'value count of a page'), encoding: encoding(data, 2), levelEncoding: encoding(data, 3), repetitionEncoding: encoding(data, 4) }
     }
     case DICTIONARY: {
       const dictionary = header(PAGE.dictionary)
-      return { ...common, kind: 'dictionary', values: int(dictionary, 1, 'entry count of a dictionary'), encoding: encoding(dictionary, 2), levelEncoding: 'RLE' }
+      return { ...common, kind: 'dictionary', values: int(dictionary, 1, 'entry count of a dictionary'), encoding: encoding(dictionary, 2) }
     }
     case DATA_V2: {
       const data = header(PAGE.dataV2)
@@ -89,9 +97,9 @@ function pageOf (struct: ThriftStruct, start: number): Page {
         repetitionBytes: int(data, 6, 'level size of a page'),
         isCompressed: getField(data, 7)?.value !== false
       }
-      return { ...common, kind: 'data-v2', values: int(data, 1, 'value count of a page'), encoding: encoding(data, 4), levelEncoding: 'RLE', v2 }
+      return { ...common, kind: 'data-v2', values: int(data, 1, 'value count of a page'), encoding: encoding(data, 4), v2 }
     }
-    case INDEX: return { ...common, kind: 'index', values: 0, encoding: 'PLAIN', levelEncoding: 'RLE' }
+    case INDEX: return { ...common, kind: 'index', values: 0, encoding: 'PLAIN' }
     default: throw new ConversionError('bad-input', `malformed Parquet page: unknown type ${type}`)
   }
 }
@@ -110,14 +118,16 @@ function check (file: RandomAccess, chunk: ColumnChunk, page: Page): Page {
   if (page.values < 0 || page.values > PAGE_VALUES_MAX) throw bad(`${page.values} values`)
   if (page.v2 != null) {
     const { nulls, rows, definitionBytes, repetitionBytes } = page.v2
-    if (nulls < 0 || nulls > page.values || rows !== page.values) throw bad(`${page.values} values, ${nulls} nulls and ${rows} rows`)
-    if (definitionBytes < 0 || repetitionBytes !== 0 || definitionBytes > Math.min(page.compressed, page.uncompressed)) throw bad(`${definitionBytes} bytes of levels`)
+    if (nulls < 0 || nulls > page.values || rows < 0 || rows > page.values) throw bad(`${page.values} values, ${nulls} nulls and ${rows} rows`)
+    if (definitionBytes < 0 || repetitionBytes < 0 || definitionBytes + repetitionBytes > Math.min(page.compressed, page.uncompressed)) throw bad(`${definitionBytes + repetitionBytes} bytes of levels`)
   }
   return page
 }
 
 /** The page's data as it was before compression; of second-version pages only what follows the levels. */
 export function decompressPage (bytes: Uint8Array, codec: Codec, length: number): Uint8Array {
+  // Codecs have various ways to write nothing.
+  if (length === 0) return new Uint8Array(0)
   let result: Uint8Array
   try {
     result = decompress(bytes, codec, length)

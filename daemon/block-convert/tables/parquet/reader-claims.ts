@@ -8,11 +8,10 @@ import { xxhash64 } from 'hyparquet/src/xxhash.js'
 import { ConversionError } from '../../errors.ts'
 import { COLUMN, type ColumnChunk } from './footer.ts'
 import { BLOOM_BYTES_MAX, BLOOM_PROBES } from './limits.ts'
-import type { ParquetColumn } from './schema.ts'
+import type { Leaf } from './schema.ts'
 import type { RandomAccess } from '../random-access.ts'
 import { getField, T, type ThriftStruct } from './thrift.ts'
-import { parseType } from '../types.ts'
-import type { Decoder } from './reader-values.ts'
+import type { Decoder } from './decoder.ts'
 
 /** Fields of Statistics. 1 and 2 are the older names of 5 and 6; readers use either. */
 const STATISTICS = { oldMax: 1, oldMin: 2, nulls: 3, max: 5, min: 6 } as const
@@ -20,7 +19,7 @@ const STATISTICS = { oldMax: 1, oldMin: 2, nulls: 3, max: 5, min: 6 } as const
 type Bound = { value: number | bigint | string | boolean, bytes?: Uint8Array }
 
 export class ChunkClaims {
-  readonly #column: ParquetColumn
+  readonly #leaf: Leaf
   readonly #where: string
   readonly #mins: Bound[] = []
   readonly #maxs: Bound[] = []
@@ -29,9 +28,9 @@ export class ChunkClaims {
   #nulls = 0
 
   /** @throws ConversionError `bad-input` if the claims themselves are malformed */
-  constructor (file: RandomAccess, column: ParquetColumn, chunk: ColumnChunk, decode: Decoder) {
-    this.#column = column
-    this.#where = `${file.name()}, column '${column.name}'`
+  constructor (file: RandomAccess, leaf: Leaf, chunk: ColumnChunk, decode: Decoder) {
+    this.#leaf = leaf
+    this.#where = `${file.name()}, column '${leaf.path}'`
     const statistics = getField(chunk.metadata, COLUMN.statistics)
     if (statistics?.type === T.STRUCT) {
       const struct = statistics.value as ThriftStruct
@@ -45,16 +44,15 @@ export class ChunkClaims {
     this.#bloom = this.#readBloom(file, chunk)
   }
 
-  /** The chunk's next values in canonical form. */
-  add (values: unknown[]): void {
+  /** The chunk's next values in canonical form, and how many entries there were without one. */
+  add (values: unknown[], nulls: number): void {
+    this.#nulls += nulls
     const minimum = this.#mins[0]
     const maximum = this.#maxs[0]
     for (let i = 0; i < values.length; i++) {
       const value = values[i] as Bound['value'] | null
-      if (value === null) {
-        this.#nulls++
-        continue
-      }
+      // a JSON null is NULL to us and a value to the writer
+      if (value === null) continue
       if (minimum !== undefined && value < minimum.value) this.#outside(value, minimum, -1)
       if (maximum !== undefined && value > maximum.value) this.#outside(value, maximum, 1)
     }
@@ -64,7 +62,7 @@ export class ChunkClaims {
   dictionary (bytes: Uint8Array, count: number): void {
     if (this.#bloom === undefined) return
     const step = Math.max(1, Math.ceil(count / BLOOM_PROBES))
-    const width = { BOOLEAN: 1, INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8, BYTE_ARRAY: 0, FIXED_LEN_BYTE_ARRAY: this.#column.typeLength }[this.#column.physical]
+    const width = { BOOLEAN: 1, INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8, BYTE_ARRAY: 0, FIXED_LEN_BYTE_ARRAY: this.#leaf.typeLength }[this.#leaf.physical]
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     let position = 0
     for (let i = 0; i < count; i++) {
@@ -79,7 +77,9 @@ export class ChunkClaims {
 
   /** All values of the chunk were added. */
   end (): void {
-    if (this.#claimedNulls !== undefined && this.#claimedNulls !== this.#nulls) {
+    // Writers do not agree on what counts as NULL within nested values; they would lead nobody astray by too many.
+    const nested = this.#leaf.maxRepetition > 0 || this.#leaf.maxDefinition > 1
+    if (this.#claimedNulls !== undefined && (nested ? this.#claimedNulls < this.#nulls : this.#claimedNulls !== this.#nulls)) {
       throw new ConversionError('bad-input', `${this.#where}: ${this.#claimedNulls} NULLs are claimed, ${this.#nulls} are there`)
     }
   }
@@ -88,12 +88,12 @@ export class ChunkClaims {
     const field = getField(struct, id)
     if (field?.type !== T.BINARY) return
     const bytes = (field.value as Uint8Array).slice()
-    const { physical } = this.#column
-    // canonical JSON is not what was stored, so its order is another one
-    if (parseType(this.#column.type).kind === 'JSON') return
+    const { physical } = this.#leaf
+    // canonical JSON and intervals are not what was stored, so their order is another one
+    if (this.#leaf.parsed.kind === 'JSON' || this.#leaf.parsed.kind === 'INTERVAL') return
     let bound: Bound
-    if (physical === 'BYTE_ARRAY' && parseType(this.#column.type).kind !== 'DECIMAL') {
-      const text = parseType(this.#column.type).kind === 'BLOB' ? 'latin1' : 'utf8'
+    if (physical === 'BYTE_ARRAY' && this.#leaf.parsed.kind !== 'DECIMAL') {
+      const text = this.#leaf.parsed.kind === 'BLOB' ? 'latin1' : 'utf8'
       bound = { value: Buffer.from(bytes).toString(text), bytes }
     } else {
       let framed = bytes
@@ -112,7 +112,7 @@ export class ChunkClaims {
   #outside (value: Bound['value'], bound: Bound, direction: number): void {
     // texts are ordered by their bytes, which is not the order of UTF-16 for the rarest characters
     if (bound.bytes !== undefined && typeof value === 'string') {
-      const bytes = Buffer.from(value, parseType(this.#column.type).kind === 'BLOB' ? 'latin1' : 'utf8')
+      const bytes = Buffer.from(value, this.#leaf.parsed.kind === 'BLOB' ? 'latin1' : 'utf8')
       if (Buffer.compare(bytes, bound.bytes) * direction <= 0) return
     }
     throw new ConversionError('bad-input', `${this.#where}: a value lies outside of the bounds its footer claims`)

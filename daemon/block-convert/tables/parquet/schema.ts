@@ -1,46 +1,55 @@
 /**
- * Column types of Parquet files: from the footer's schema to the type names DuckDB gives them, and back for the one file we
- * write ourselves, the empty one.
+ * Columns of Parquet files: the footer's list of schema elements as a tree, understood as DuckDB understands it. Column chunks belong to
+ * leaves, of which a nested column has several.
  */
+import { isUtf8 } from 'node:buffer'
 import { ConversionError } from '../../errors.ts'
-import { CHUNK, ELEMENT, FILE, MAGIC, PHYSICAL, readFooter, type Footer, type Physical, type SchemaElement } from './footer.ts'
+import { FILE, readFooter, structs, type Footer, type SchemaElement } from './footer.ts'
+import { COLUMN_DEPTH_MAX } from './limits.ts'
+import { CONVERTED, leafForm, LOGICAL, type LeafForm } from './logical.ts'
 import { RandomAccess } from '../random-access.ts'
 import type { Column } from '../schema.ts'
-import { serializeThrift } from './thrift-writer.ts'
-import { getField, T, type ThriftField, type ThriftStruct } from './thrift.ts'
-import { parseType } from '../types.ts'
+import { getField } from './thrift.ts'
+import { parseType, TYPE_CHARS_MAX, typeName, type ColumnType } from '../types.ts'
 
-/** ConvertedType numbers, the older annotation. */
-const CONVERTED = {
-  UTF8: 0, ENUM: 4, DECIMAL: 5, DATE: 6, TIME_MILLIS: 7, TIME_MICROS: 8, TIMESTAMP_MILLIS: 9, TIMESTAMP_MICROS: 10,
-  UINT_8: 11, UINT_16: 12, UINT_32: 13, UINT_64: 14, INT_8: 15, INT_16: 16, INT_32: 17, INT_64: 18, JSON: 19, BSON: 20, INTERVAL: 21
-} as const
-
-/** Fields of the LogicalType union, the newer annotation. */
-const LOGICAL = {
-  STRING: 1, MAP: 2, LIST: 3, ENUM: 4, DECIMAL: 5, DATE: 6, TIME: 7, TIMESTAMP: 8, INTEGER: 10, UNKNOWN: 11, JSON: 12, BSON: 13,
-  UUID: 14, FLOAT16: 15, VARIANT: 16, GEOMETRY: 17, GEOGRAPHY: 18
-} as const
-
-/** Fields of the TimeUnit union. */
-const UNIT = { MILLIS: 1, MICROS: 2, NANOS: 3 } as const
-
-/** How a column's physical values are to be understood. */
-export interface ParquetColumn extends Column {
-  physical: Physical
-  typeLength: number
-  /** Definition levels are present. */
-  optional: boolean
-  /** Of TIME and TIMESTAMP values: units per second as stored. */
-  unitsPerSecond: number
-  float16: boolean
+/** What one column chunk per row group holds. */
+export interface Leaf extends LeafForm {
+  /** With the names of what it is part of, for messages. */
+  path: string
+  parsed: ColumnType
+  /** Highest levels there are; 0 if there are none. */
+  maxDefinition: number
+  maxRepetition: number
 }
+
+/**
+ * A value or its parts. `definition`: the level from which on it is not NULL; of LIST and MAP: from which on it has entries, one less for
+ * an empty one. `repetition`: the level at which another entry follows.
+ */
+export type Node =
+  | { kind: 'leaf', leaf: number, definition: number, type: ColumnType }
+  | { kind: 'struct', fields: Node[], definition: number, type: ColumnType }
+  | { kind: 'list', element: Node, definition: number, repetition: number, type: ColumnType }
+  | { kind: 'map', key: Node, value: Node, definition: number, repetition: number, type: ColumnType }
+
+/** A column of a file. */
+export interface ParquetColumn extends Column {
+  /** Leaves in it are numbered from its first one. */
+  node: Node
+  leaves: Leaf[]
+  /** Position of its first leaf among all of the file. */
+  firstLeaf: number
+  /** Where its elements begin in the footer's schema, and end. */
+  elements: [number, number]
+}
+
+/** A group's annotation as far as it matters; see `groupKind`. */
+export type GroupKind = 'map' | 'entries' | 'list' | 'struct'
 
 /**
  * Columns of a Parquet file, with the type names DuckDB gives them.
  *
- * @throws ConversionError `bad-input` (no Parquet, cut off, inconsistent), `unsupported` (encrypted, nested or exotic types) or
- * `input-unreadable`
+ * @throws ConversionError `bad-input` (no Parquet, cut off, inconsistent), `unsupported` (encrypted or exotic types) or `input-unreadable`
  */
 export async function parquetColumns (path: string): Promise<Column[]> {
   const file = new RandomAccess({ path, size: 0 })
@@ -54,220 +63,131 @@ export async function parquetColumns (path: string): Promise<Column[]> {
 /** Columns of a footer. @throws ConversionError `bad-input` or `unsupported` */
 export function readColumns (footer: Footer, path = 'the data'): ParquetColumn[] {
   const root = footer.schema[0] as SchemaElement
+  requireNames(footer, path)
   const columns: ParquetColumn[] = []
   const names = new Set<string>()
-  for (const element of footer.schema.slice(1)) {
-    const no = (what: string): ConversionError => new ConversionError('unsupported', `column '${element.name}' of ${path}: ${what}`, { path, column: element.name })
-    if (element.children > 0 || element.repetition === 'REPEATED') throw no('nested columns (lists, maps, structs) are not supported')
+  let next = 1
+  let firstLeaf = 0
+  while (columns.length < root.children && next < footer.schema.length) {
+    const { name } = footer.schema[next]!
+    const reader = new ColumnSchemaReader(footer.schema, name, path)
+    const { node, end } = reader.read(next)
     // DuckDB would rename the second one; names are compared without regard to case there
-    const key = element.name.toLowerCase()
-    if (names.has(key)) throw no('there are two columns of this name (upper and lower case count as the same)')
+    const key = name.toLowerCase()
+    if (names.has(key)) throw reader.no('there are two columns of this name (upper and lower case count as the same)')
     names.add(key)
-    columns.push({ name: element.name, ...columnType(element, no) })
+    const type = typeName(node.type)
+    if (type.length > TYPE_CHARS_MAX) throw reader.no(`its type has more than ${TYPE_CHARS_MAX} characters; it has too many fields for one column`)
+    columns.push({ name, type, node, leaves: reader.leaves, firstLeaf, elements: [next, end] })
+    firstLeaf += reader.leaves.length
+    next = end
   }
-  if (columns.length !== root.children) throw new ConversionError('bad-input', `${path} is not a sound Parquet file: its schema announces ${root.children} columns and has ${columns.length}`)
+  if (columns.length !== root.children || next !== footer.schema.length) throw new ConversionError('bad-input', `${path} is not a sound Parquet file: its schema announces ${root.children} columns and has ${columns.length + (footer.schema.length - next)}`)
   if (columns.length === 0) throw new ConversionError('unsupported', `${path} has no columns`)
   return columns
 }
 
-function columnType (element: SchemaElement, no: (what: string) => ConversionError): Omit<ParquetColumn, 'name'> {
-  const physical = element.type
-  if (physical == null) throw no('it has no physical type')
-  const column = { physical, typeLength: element.typeLength, optional: element.repetition === 'OPTIONAL', unitsPerSecond: 0, float16: false }
-  const { converted, logical } = element
-  if (physical === 'FIXED_LEN_BYTE_ARRAY' && element.typeLength <= 0) throw no('its length is missing')
-  if (converted === CONVERTED.INTERVAL) throw no('intervals are not supported')
-  if (converted === CONVERTED.BSON || logical?.kind === LOGICAL.BSON) throw no('BSON is not supported')
-  if (logical?.kind === LOGICAL.UNKNOWN) throw no('a column without a type (always null) is not supported')
-  if (logical != null && logical.kind >= LOGICAL.VARIANT) throw no('variant and geometry columns are not supported')
-  if (logical?.kind === LOGICAL.DECIMAL || converted === CONVERTED.DECIMAL) {
-    const scale = logical?.kind === LOGICAL.DECIMAL ? number(logical.struct, 1) : element.scale
-    const precision = logical?.kind === LOGICAL.DECIMAL ? number(logical.struct, 2) : element.precision
-    if (precision < 1 || precision > 38 || scale < 0 || scale > precision) throw no(`DECIMAL(${precision},${scale}) is not supported, at most 38 digits are`)
-    if (!['INT32', 'INT64', 'BYTE_ARRAY', 'FIXED_LEN_BYTE_ARRAY'].includes(physical)) throw no(`decimals stored as ${physical} are not supported`)
-    return { ...column, type: `DECIMAL(${precision},${scale})` }
+/** Names that are no text would be other names for the engine. */
+function requireNames (footer: Footer, path: string): void {
+  for (const struct of structs(footer.tree, FILE.schema, 'schema').slice(1)) {
+    const name = getField(struct, 4)?.value as Uint8Array
+    if (!isUtf8(name)) throw new ConversionError('unsupported', `${path} has a column whose name is not UTF-8: ${JSON.stringify(Buffer.from(name).toString('latin1'))}`, { path })
+    if (name.includes(0)) throw new ConversionError('unsupported', `${path} has a column with a NUL character in its name: ${JSON.stringify(Buffer.from(name).toString())}`, { path })
   }
-  const time = temporal(element, no)
-  if (time != null) return { ...column, ...time }
-  switch (physical) {
-    case 'BOOLEAN': return { ...column, type: 'BOOLEAN' }
-    case 'INT32': return { ...column, type: integer(element, 32, no) }
-    case 'INT64': return { ...column, type: integer(element, 64, no) }
-    case 'INT96': return { ...column, type: 'TIMESTAMP', unitsPerSecond: 1e9 }
-    case 'FLOAT': return { ...column, type: 'FLOAT' }
-    case 'DOUBLE': return { ...column, type: 'DOUBLE' }
-    case 'BYTE_ARRAY': {
-      if (converted === CONVERTED.JSON || logical?.kind === LOGICAL.JSON) return { ...column, type: 'JSON' }
-      const text = converted === CONVERTED.UTF8 || converted === CONVERTED.ENUM || logical?.kind === LOGICAL.STRING || logical?.kind === LOGICAL.ENUM
-      return { ...column, type: text ? 'VARCHAR' : 'BLOB' }
+}
+
+class ColumnSchemaReader {
+  readonly leaves: Leaf[] = []
+  readonly #schema: SchemaElement[]
+  readonly #column: string
+  readonly #path: string
+
+  constructor (schema: SchemaElement[], column: string, path: string) {
+    this.#schema = schema
+    this.#column = column
+    this.#path = path
+  }
+
+  no (what: string): ConversionError {
+    return new ConversionError('unsupported', `column '${this.#column}' of ${this.#path}: ${what}`, { path: this.#path, column: this.#column })
+  }
+
+  read (at: number): { node: Node, end: number } {
+    return this.#read(at, 0, 0, 0, [], 'struct')
+  }
+
+  #read (at: number, depth: number, definition: number, repetition: number, within: string[], parent: GroupKind): { node: Node, end: number } {
+    const element = this.#schema[at]
+    if (element == null) throw new ConversionError('bad-input', `${this.#path} is not a sound Parquet file: its schema ends within column '${this.#column}'`)
+    if (depth > COLUMN_DEPTH_MAX) throw this.no(`it is nested deeper than ${COLUMN_DEPTH_MAX} levels`)
+    const repeated = element.repetition === 'REPEATED'
+    const level = element.repetition === 'REQUIRED' ? definition : definition + 1
+    const repeats = repeated ? repetition + 1 : repetition
+    const names = [...within, element.name]
+    if (isLeaf(element)) {
+      const node = this.#leaf(element, level, repeats, names)
+      return { node: repeated ? listOf(node, level, repeats) : node, end: at + 1 }
     }
-    case 'FIXED_LEN_BYTE_ARRAY': {
-      if (logical?.kind === LOGICAL.FLOAT16) {
-        if (element.typeLength !== 2) throw no('a half-precision number must have 2 bytes')
-        return { ...column, type: 'FLOAT', float16: true }
-      }
-      if (logical?.kind === LOGICAL.UUID) {
-        if (element.typeLength !== 16) throw no('a UUID must have 16 bytes')
-        return { ...column, type: 'UUID' }
-      }
-      return { ...column, type: 'BLOB' }
+    const kind = groupKind(this.#schema, at, parent)
+    if (element.logical?.kind === LOGICAL.VARIANT) throw this.no('variant cannot be converted; leave it out or turn it into text or bytes')
+    if (element.children === 0) throw this.no(`the group '${names.join('.')}' has no fields`)
+    const children: Node[] = []
+    let next = at + 1
+    const fieldNames: string[] = []
+    for (let i = 0; i < element.children; i++) {
+      fieldNames.push(this.#schema[next]?.name ?? '')
+      const { node, end } = this.#read(next, depth + 1, level, repeats, names, kind)
+      children.push(node)
+      next = end
     }
-  }
-}
-
-/** Dates, times and timestamps; undefined for everything else. */
-function temporal (element: SchemaElement, no: (what: string) => ConversionError): { type: string, unitsPerSecond: number } | undefined {
-  const { converted, logical, type: physical } = element
-  if (logical?.kind === LOGICAL.DATE || converted === CONVERTED.DATE) {
-    if (physical !== 'INT32') throw no(`dates stored as ${physical} are not supported`)
-    return { type: 'DATE', unitsPerSecond: 0 }
-  }
-  if (logical?.kind === LOGICAL.TIME || logical?.kind === LOGICAL.TIMESTAMP) {
-    const utc = getField(logical.struct, 1)?.value === true
-    const union = getField(logical.struct, 2)?.value as ThriftStruct | undefined
-    const unit = union?.fields?.[0]?.id
-    const unitsPerSecond = unit === UNIT.MILLIS ? 1e3 : unit === UNIT.MICROS ? 1e6 : unit === UNIT.NANOS ? 1e9 : 0
-    if (unitsPerSecond === 0) throw no('its time unit is unknown')
-    if (physical !== (logical.kind === LOGICAL.TIME && unit === UNIT.MILLIS ? 'INT32' : 'INT64')) throw no(`times of this unit stored as ${physical} are not supported`)
-    if (logical.kind === LOGICAL.TIME) {
-      if (utc) throw no('times with a time zone are not supported')
-      if (unit === UNIT.NANOS) throw no('times in nanoseconds are not supported')
-      return { type: 'TIME', unitsPerSecond }
+    if (kind === 'entries') {
+      const [key, value] = children as [Node, Node]
+      return { node: { kind: 'map', key, value, definition: level, repetition: repeats, type: { kind: 'MAP', precision: 0, scale: 0, key: key.type, element: value.type } }, end: next }
     }
-    if (unit !== UNIT.NANOS) return { type: utc ? 'TIMESTAMPTZ' : 'TIMESTAMP', unitsPerSecond }
-    if (utc) throw no('timestamps in nanoseconds with a time zone are not supported: they would lose their last three digits')
-    return { type: 'TIMESTAMP_NS', unitsPerSecond }
+    // A group that is only there to be repeated or annotated is its one child.
+    const pulled = children.length === 1 && (kind === 'list' || kind === 'map' || repeated)
+    const node = pulled ? children[0]! : this.#struct(children, fieldNames, level, names)
+    return { node: repeated ? listOf(node, level, repeats) : node, end: next }
   }
-  const stored = (wanted: Physical): void => { if (physical !== wanted) throw no(`times of this unit stored as ${physical} are not supported`) }
-  switch (converted) {
-    case CONVERTED.TIME_MILLIS: stored('INT32'); return { type: 'TIME', unitsPerSecond: 1e3 }
-    case CONVERTED.TIME_MICROS: stored('INT64'); return { type: 'TIME', unitsPerSecond: 1e6 }
-    case CONVERTED.TIMESTAMP_MILLIS: stored('INT64'); return { type: 'TIMESTAMP', unitsPerSecond: 1e3 }
-    case CONVERTED.TIMESTAMP_MICROS: stored('INT64'); return { type: 'TIMESTAMP', unitsPerSecond: 1e6 }
-    default: return undefined
+
+  #leaf (element: SchemaElement, maxDefinition: number, maxRepetition: number, names: string[]): Node {
+    const inner = names.length > 1 ? `${names.slice(1).join('.')}: ` : ''
+    const form = leafForm(element, what => this.no(`${inner}${what}`))
+    const parsed = parseType(form.type)
+    this.leaves.push({ ...form, path: names.join('.'), parsed, maxDefinition, maxRepetition })
+    return { kind: 'leaf', leaf: this.leaves.length - 1, definition: maxDefinition, type: parsed }
   }
-}
 
-const SIGNED: Record<number, string> = { 8: 'TINYINT', 16: 'SMALLINT', 32: 'INTEGER', 64: 'BIGINT' }
-
-function integer (element: SchemaElement, bits: number, no: (what: string) => ConversionError): string {
-  const { converted, logical } = element
-  let width = bits
-  let signed = true
-  if (logical?.kind === LOGICAL.INTEGER) {
-    width = number(logical.struct, 1)
-    signed = getField(logical.struct, 2)?.value === true
-  } else if (converted != null && converted >= CONVERTED.UINT_8 && converted <= CONVERTED.INT_64) {
-    signed = converted >= CONVERTED.INT_8
-    width = 8 << ((converted - CONVERTED.UINT_8) % 4)
-  }
-  const name = SIGNED[width]
-  if (name == null || width > bits || (bits === 64 && width !== 64)) throw no(`${width} bit integers stored in ${bits} bits are not supported`)
-  return signed ? name : `U${name}`
-}
-
-function number (struct: ThriftStruct, id: number): number {
-  const value = getField(struct, id)?.value
-  return typeof value === 'number' ? value : -1
-}
-
-/** The type a column has when DuckDB wrote it to Parquet and it is read back. */
-export function storedType (type: string): string {
-  const { kind } = parseType(type)
-  // DuckDB has no second or millisecond timestamps in Parquet: both come back as microseconds
-  return kind === 'TIMESTAMP_S' || kind === 'TIMESTAMP_MS' ? 'TIMESTAMP' : type
-}
-
-/** A whole Parquet file with these columns and no rows, its schema as DuckDB writes it. */
-export function emptyParquet (columns: Column[]): Uint8Array {
-  const order: ThriftStruct = { fields: [field(1, T.STRUCT, { fields: [] })] }
-  const footer = serializeThrift({
-    fields: [
-      field(FILE.version, T.I32, 1),
-      ...schemaFields(columns),
-      field(FILE.rows, T.I64, 0n),
-      field(FILE.rowGroups, T.LIST, { elements: T.STRUCT, values: [] }),
-      field(FILE.createdBy, T.BINARY, text('weft')),
-      field(FILE.columnOrders, T.LIST, { elements: T.STRUCT, values: columns.map(() => order) })
-    ]
-  })
-  return Buffer.concat([MAGIC, footer, footerTail(footer.length)])
-}
-
-/** The footer's field that holds the schema, as DuckDB writes it. */
-export function schemaFields (columns: Column[]): ThriftField[] {
-  const root: ThriftStruct = { fields: [field(ELEMENT.repetition, T.I32, 0), field(ELEMENT.name, T.BINARY, text('duckdb_schema')), field(ELEMENT.children, T.I32, columns.length)] }
-  return [field(FILE.schema, T.LIST, { elements: T.STRUCT, values: [root, ...columns.map(schemaElement)] })]
-}
-
-function field (id: number, type: number, value: ThriftField['value']): ThriftField {
-  return { id, type, value }
-}
-
-/** What follows a footer: its length and the magic. */
-export function footerTail (length: number): Uint8Array {
-  const tail = new Uint8Array(8)
-  new DataView(tail.buffer).setUint32(0, length, true)
-  tail.set(MAGIC, 4)
-  return tail
-}
-
-function text (value: string): Uint8Array {
-  return new TextEncoder().encode(value)
-}
-
-function schemaElement (column: Column): ThriftStruct {
-  const type = parseType(column.type)
-  const one = (id: number, struct: ThriftStruct): ThriftStruct => ({ fields: [{ id, type: T.STRUCT, value: struct }] })
-  const empty: ThriftStruct = { fields: [] }
-  const time = (kind: number, unit: number, utc = false): ThriftStruct => one(kind, { fields: [{ id: 1, type: utc ? T.TRUE : T.FALSE, value: utc }, { id: 2, type: T.STRUCT, value: one(unit, empty) }] })
-  const make = (physical: Physical, converted?: number, logical?: ThriftStruct, more: { length?: number, scale?: number, precision?: number } = {}): ThriftStruct => {
-    const fields: ThriftField[] = [{ id: ELEMENT.type, type: T.I32, value: PHYSICAL.indexOf(physical) }]
-    const add = (id: number, value: number | undefined): void => { if (value != null) fields.push({ id, type: T.I32, value }) }
-    add(ELEMENT.typeLength, more.length)
-    add(ELEMENT.repetition, 1)
-    fields.push({ id: ELEMENT.name, type: T.BINARY, value: text(column.name) })
-    add(ELEMENT.converted, converted)
-    add(ELEMENT.scale, more.scale)
-    add(ELEMENT.precision, more.precision)
-    if (logical != null) fields.push({ id: ELEMENT.logical, type: T.STRUCT, value: logical })
-    return { fields }
-  }
-  switch (type.kind) {
-    case 'BOOLEAN': return make('BOOLEAN')
-    case 'TINYINT': return make('INT32', CONVERTED.INT_8)
-    case 'SMALLINT': return make('INT32', CONVERTED.INT_16)
-    case 'INTEGER': return make('INT32', CONVERTED.INT_32)
-    case 'BIGINT': return make('INT64', CONVERTED.INT_64)
-    case 'UTINYINT': return make('INT32', CONVERTED.UINT_8)
-    case 'USMALLINT': return make('INT32', CONVERTED.UINT_16)
-    case 'UINTEGER': return make('INT32', CONVERTED.UINT_32)
-    case 'UBIGINT': return make('INT64', CONVERTED.UINT_64)
-    case 'FLOAT': return make('FLOAT')
-    case 'DOUBLE': return make('DOUBLE')
-    case 'DECIMAL': {
-      const { precision, scale } = type
-      const logical = one(LOGICAL.DECIMAL, { fields: [{ id: 1, type: T.I32, value: scale }, { id: 2, type: T.I32, value: precision }] })
-      const physical = precision <= 9 ? 'INT32' : precision <= 18 ? 'INT64' : 'FIXED_LEN_BYTE_ARRAY'
-      return make(physical, CONVERTED.DECIMAL, logical, { scale, precision, length: physical === 'FIXED_LEN_BYTE_ARRAY' ? 16 : undefined })
+  #struct (fields: Node[], names: string[], definition: number, within: string[]): Node {
+    const seen = new Set<string>()
+    for (const name of names) {
+      if (name === '') throw this.no(`a field of '${within.join('.')}' has no name`)
+      if (seen.has(name.toLowerCase())) throw this.no(`'${within.join('.')}' has two fields '${name}' (upper and lower case count as the same)`)
+      seen.add(name.toLowerCase())
     }
-    case 'DATE': return make('INT32', CONVERTED.DATE)
-    case 'TIME': return make('INT64', CONVERTED.TIME_MICROS, time(LOGICAL.TIME, UNIT.MICROS))
-    case 'TIMESTAMP':
-    case 'TIMESTAMP_S': return make('INT64', CONVERTED.TIMESTAMP_MICROS, time(LOGICAL.TIMESTAMP, UNIT.MICROS))
-    case 'TIMESTAMP_MS': return make('INT64', CONVERTED.TIMESTAMP_MILLIS, time(LOGICAL.TIMESTAMP, UNIT.MILLIS))
-    case 'TIMESTAMP_NS': return make('INT64', undefined, time(LOGICAL.TIMESTAMP, UNIT.NANOS))
-    case 'TIMESTAMPTZ': return make('INT64', CONVERTED.TIMESTAMP_MICROS, time(LOGICAL.TIMESTAMP, UNIT.MICROS, true))
-    case 'VARCHAR': return make('BYTE_ARRAY', CONVERTED.UTF8)
-    case 'JSON': return make('BYTE_ARRAY', CONVERTED.JSON, one(LOGICAL.JSON, empty))
-    case 'BLOB': return make('BYTE_ARRAY')
-    case 'UUID': return make('FIXED_LEN_BYTE_ARRAY', undefined, one(LOGICAL.UUID, empty), { length: 16 })
-    case 'INTERVAL':
-    case 'LIST':
-    case 'STRUCT':
-    case 'MAP': throw new ConversionError('unsupported', `columns of type ${column.type} cannot be written to Parquet yet`, { column: column.name })
+    return { kind: 'struct', fields, definition, type: { kind: 'STRUCT', precision: 0, scale: 0, fields: fields.map(({ type }, i) => ({ name: names[i]!, type })) } }
   }
 }
 
-/** Drops what points to bytes that do not move along: page indexes hold absolute file offsets inside their own bytes. */
-export const INDEX_FIELDS = [CHUNK.offsetIndexOffset, CHUNK.offsetIndexLength, CHUNK.columnIndexOffset, CHUNK.columnIndexLength]
+function listOf (element: Node, definition: number, repetition: number): Node {
+  return { kind: 'list', element, definition, repetition, type: { kind: 'LIST', precision: 0, scale: 0, element: element.type } }
+}
+
+export function isLeaf (element: SchemaElement): boolean {
+  return element.type != null && element.children === 0
+}
+
+/**
+ * What a group stands for. Annotations of both generations count; a MAP without values is the list of its keys, and a MAP that is not built
+ * like one is read by its structure alone.
+ */
+export function groupKind (schema: SchemaElement[], at: number, parent: GroupKind): GroupKind {
+  const { converted, logical, children, repetition } = schema[at]!
+  if (parent === 'map') return 'entries'
+  const map = logical?.kind === LOGICAL.MAP || (logical == null && (converted === CONVERTED.MAP || (converted === CONVERTED.MAP_KEY_VALUE && repetition !== 'REPEATED')))
+  if (map) {
+    const entries = schema[at + 1]
+    return children === 1 && entries?.repetition === 'REPEATED' && !isLeaf(entries) && entries.children === 2 ? 'map' : 'list'
+  }
+  return logical?.kind === LOGICAL.LIST || (logical == null && converted === CONVERTED.LIST) ? 'list' : 'struct'
+}

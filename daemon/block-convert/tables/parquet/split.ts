@@ -6,49 +6,78 @@ import { createHash } from 'node:crypto'
 import { ConversionError } from '../../errors.ts'
 import type { BlockRecipe, BlockTarget, Input, RecipePart } from '../../index.ts'
 import { inputChanged } from '../../source.ts'
-import { FILE, MAGIC, readFooter, type Footer, type RowGroup } from './footer.ts'
+import { COLUMN, FILE, MAGIC, readFooter, type Footer, type RowGroup } from './footer.ts'
 import { GAP_BYTES_MAX, READ_BYTES, SLICES_MAX } from './limits.ts'
 import { setOrdinal, shiftRowGroup } from './merge.ts'
-import { footerTail, readColumns } from './schema.ts'
+import { keepWhereWanted } from './nanoseconds.ts'
+import { ENCODINGS } from './pages.ts'
+import { readColumns, type ParquetColumn } from './schema.ts'
+import { engineSchema, footerTail } from './schema-writer.ts'
 import { RandomAccess } from '../random-access.ts'
 import { requireColumns } from './reader.ts'
 import type { TableParameters } from '../schema.ts'
 import { serializeThrift } from './thrift-writer.ts'
-import { T, type ThriftStruct } from './thrift.ts'
+import { getField, T, type ThriftField, type ThriftList, type ThriftStruct } from './thrift.ts'
+import { presentIn } from '../unify.ts'
 
 /**
  * Yields the blocks of all inputs in order. Small row groups are gathered up to `target.bytes`; a larger one gives
  * ceil(bytes / target.bytes) slices, SLICES_MAX at most. Files without rows give no block.
  *
- * @throws ConversionError `bad-input`, `unsupported` (also if the inputs' columns differ), `input-unreadable` or `input-changed`
+ * @throws ConversionError `bad-input`, `unsupported`, `input-unreadable` or `input-changed`
  */
 export async function * splitParquet (inputs: Input[], params: TableParameters, target: BlockTarget): AsyncGenerator<BlockRecipe> {
   let index = 0
+  const names = new Set(params.columns.map(({ name }) => name))
   for (const [i, input] of inputs.entries()) {
     const file = new RandomAccess({ path: input.path, size: input.size })
     try {
       if (file.size !== input.size) throw inputChanged(input.path, `${input.size} bytes became ${file.size}`)
       if (file.mtimeMs !== input.mtimeMs) throw inputChanged(input.path, 'it was modified')
       const footer = readFooter(file)
-      requireSameColumns(footer, params, input.path)
-      for (const block of blocksOf(file, footer, i, target.bytes)) yield { ...block, index: index++ }
+      const columns = readColumns(footer, input.path)
+      const present = requireKnown(columns, params, names, input.path)
+      requireReadable(footer, columns, input.path)
+      const slice = present == null ? undefined : { present }
+      for (const block of blocksOf(file, footer, columns, i, target.bytes)) yield { ...block, ...(slice != null ? { slice: { ...slice, ...block.slice } } : {}), index: index++ }
     } finally {
       file.close()
     }
   }
 }
 
-function requireSameColumns (footer: Footer, params: TableParameters, path: string): void {
+/** Positions of the file's columns among those of the job, if they are not all of them in order; its columns get the job's types. */
+function requireKnown (columns: ParquetColumn[], params: TableParameters, names: Set<string>, path: string): number[] | undefined {
+  const stranger = columns.find(({ name }) => !names.has(name))
+  if (stranger != null) throw inputChanged(path, `it has a column '${stranger.name}' now`)
+  const present = presentIn(params.columns, columns)
+  const wanted = (present ?? params.columns.map((_, i) => i)).map(position => params.columns[position]!)
+  keepWhereWanted(columns, wanted)
   try {
-    requireColumns(readColumns(footer, path), params.columns, path)
+    requireColumns(columns, wanted, path, true)
   } catch (error) {
     if (!(error instanceof ConversionError) || error.code !== 'bad-input') throw error
-    throw new ConversionError('unsupported', `${error.message}; the columns of all inputs must be equal`, { path })
+    throw inputChanged(path, error.message)
+  }
+  return present
+}
+
+/** What the engine would fail at, in words of its own. */
+function requireReadable (footer: Footer, columns: ParquetColumn[], path: string): void {
+  const leaves = columns.flatMap(column => column.leaves)
+  for (const [g, group] of footer.rowGroups.entries()) {
+    for (const [c, { codec, type, metadata }] of group.chunks.entries()) {
+      const no = (what: string): ConversionError => new ConversionError('unsupported', `${path}, row group ${g + 1}, column '${leaves[c]!.path}': ${what}`, { path, column: leaves[c]!.path })
+      if (codec === 'LZ4' || codec === 'LZO') throw no(`pages compressed with ${codec} cannot be read; write the file again with another compression${codec === 'LZ4' ? ' (LZ4_RAW is the newer form of LZ4)' : ''}`)
+      const encodings = getField(metadata, COLUMN.encodings)?.value as ThriftList | undefined
+      const splits = Array.isArray(encodings?.values) && encodings.values.includes(ENCODINGS.indexOf('BYTE_STREAM_SPLIT'))
+      if (splits && type !== 'FLOAT' && type !== 'DOUBLE') throw no('pages encoded as BYTE_STREAM_SPLIT can be read for FLOAT and DOUBLE only; write the file again with another encoding')
+    }
   }
 }
 
-function * blocksOf (file: RandomAccess, footer: Footer, input: number, target: number): Generator<Omit<BlockRecipe, 'index'>> {
-  const maker = new BlockMaker(file, footer, input)
+function * blocksOf (file: RandomAccess, footer: Footer, columns: ParquetColumn[], input: number, target: number): Generator<Omit<BlockRecipe, 'index'>> {
+  const maker = new BlockMaker(file, footer, engineSchema(footer, columns), input)
   let row = 0
   let gathered: RowGroup[] = []
   let gatheredBytes = 0
@@ -84,12 +113,14 @@ function * blocksOf (file: RandomAccess, footer: Footer, input: number, target: 
 class BlockMaker {
   readonly #file: RandomAccess
   readonly #footer: Footer
+  readonly #schema: ThriftField
   readonly #input: number
   readonly #buffer: Uint8Array
 
-  constructor (file: RandomAccess, footer: Footer, input: number) {
+  constructor (file: RandomAccess, footer: Footer, schema: ThriftField, input: number) {
     this.#file = file
     this.#footer = footer
+    this.#schema = schema
     this.#input = input
     this.#buffer = new Uint8Array(Math.min(READ_BYTES, file.size))
   }
@@ -126,9 +157,10 @@ class BlockMaker {
 
   /** Without the key-value metadata: it may be large, is no part of the rows, and would travel with every block. */
   #footerOf (groups: RowGroup[]): ThriftStruct {
-    const kept: number[] = [FILE.version, FILE.schema, FILE.createdBy, FILE.columnOrders]
+    const kept: number[] = [FILE.version, FILE.createdBy, FILE.columnOrders]
     const fields = this.#footer.tree.fields.filter(field => kept.includes(field.id))
     fields.push(
+      this.#schema,
       { id: FILE.rows, type: T.I64, value: BigInt(groups.reduce((total, group) => total + group.rows, 0)) },
       { id: FILE.rowGroups, type: T.LIST, value: { elements: T.STRUCT, values: groups.map(group => group.struct) } }
     )

@@ -1,6 +1,14 @@
 /** What every reader gives: some consecutive rows, column by column. */
 import { BATCH_ROWS } from '../parquet/limits.ts'
 
+/** Values in a batch: that of a table of thousands of columns has fewer rows, or two of them would be most of a process's memory. */
+export const BATCH_CELLS_MAX = 2 ** 20
+
+/** Rows of a batch of so many columns: the same for every reader, so that batches of two files can be compared. */
+export function batchRows (columns: number): number {
+  return Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_CELLS_MAX / columns)))
+}
+
 export interface Batch {
   rows: number
   /** Canonical values (values.ts), one array per column, of at least `rows` entries. */
@@ -22,7 +30,7 @@ export interface TextReaderOptions {
   chunkBytes?: number
 }
 
-/** Gathers rows into batches of BATCH_ROWS and leaves out those outside of a range. */
+/** Gathers rows into batches and leaves out those outside of a range. */
 export class BatchBuilder {
   columns: unknown[][]
   /** Rows in the batch. */
@@ -31,10 +39,14 @@ export class BatchBuilder {
   skip: number
   /** Rows still wanted. */
   left: number
+  /** Rows of a full batch. */
+  readonly capacity: number
   readonly #count: number
 
-  constructor (count: number, rows?: [number, number]) {
+  /** `total`: columns of the table, if the file has only some of them. */
+  constructor (count: number, rows?: [number, number], total = count) {
     this.#count = count
+    this.capacity = batchRows(total)
     this.skip = rows?.[0] ?? 0
     this.left = rows == null ? Infinity : Math.max(0, rows[1] - rows[0])
     this.columns = this.#empty()
@@ -50,7 +62,7 @@ export class BatchBuilder {
   }
 
   full (): boolean {
-    return this.rows === BATCH_ROWS
+    return this.rows === this.capacity
   }
 
   take (): Batch {
@@ -61,6 +73,6 @@ export class BatchBuilder {
   }
 
   #empty (): unknown[][] {
-    return Array.from({ length: this.#count }, () => new Array<unknown>(BATCH_ROWS))
+    return Array.from({ length: this.#count }, () => new Array<unknown>(this.capacity))
   }
 }

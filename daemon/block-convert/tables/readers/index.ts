@@ -2,12 +2,12 @@
  * Independent readers: rows of CSV, NDJSON and Parquet in one canonical form (values.ts), by other code than the splitters and
  * the engine, so that a mistake of theirs shows.
  */
-import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
 import type { Column, SourceForm, TargetForm } from '../schema.ts'
 import type { Batch, TextReaderOptions } from './batch.ts'
+import { readArrow } from '../arrow/reader.ts'
 import { readCsv } from '../csv/reader.ts'
-import { readNdjson } from '../json/reader.ts'
+import { readJson } from '../json/reader.ts'
 import { readParquet } from '../parquet/reader.ts'
 
 /** Canonical values in column order. */
@@ -17,17 +17,17 @@ export type ReadOptions = TextReaderOptions
 export type { Batch }
 
 /**
- * Batches of exactly BATCH_ROWS rows, only the last smaller, column by column.
+ * Batches of exactly `batchRows` rows, only the last smaller, column by column.
  *
  * @throws ConversionError `contradiction` {path, line, column, value, type}, `bad-input` or `unsupported`
  */
 export function readBatches (source: BlockSource, form: SourceForm | TargetForm, columns: Column[], options: ReadOptions = {}): Generator<Batch> {
   switch (form.format) {
     case 'csv': return readCsv(source, form.dialect, columns, options)
-    case 'ndjson': return readNdjson(source, columns, options)
-    case 'parquet': return readParquet(source, columns, { rows: options.rows, claims: options.side === 'result' })
-    case 'json':
-    case 'arrow': throw new ConversionError('unsupported', `${form.format} cannot be read yet`)
+    case 'ndjson':
+    case 'json': return readJson(source, form, columns, options)
+    case 'parquet': return readParquet(source, columns, { rows: options.rows, present: options.present, claims: options.side === 'result', widen: options.side !== 'result' })
+    case 'arrow': return readArrow(source, columns, options)
   }
 }
 

@@ -37,12 +37,13 @@ export class TextChunks {
    * @throws ConversionError `bad-input` if the bytes are not UTF-8, or a record does not end
    */
   next (rest: string): string {
+    if (this.last && this.#offset > 0) return rest
     const kept = Buffer.byteLength(rest) + this.#length - this.#decoded
     if (kept > RECORD_BYTES_MAX) throw new ConversionError('bad-input', `${this.#file.name()}: a record is longer than ${RECORD_BYTES_MAX} bytes`)
     const from = this.#length - kept
     if (kept > this.#buffer.length / 2) {
       // a record as large as the buffer: larger steps, so that its bytes are not looked at too often
-      const larger = Buffer.allocUnsafeSlow(this.#buffer.length * 2)
+      const larger = Buffer.allocUnsafeSlow(Math.min(this.#buffer.length * 2, kept + Math.max(4, this.#file.size - this.#offset)))
       this.#buffer.copy(larger, 0, from, this.#length)
       this.#buffer = larger
     } else this.#buffer.copyWithin(0, from, this.#length)
@@ -52,6 +53,8 @@ export class TextChunks {
     this.#offset += count
     this.#length = kept + count
     const text = this.#decode()
+    // Nothing is read after this; what the buffer holds may be one very large record.
+    if (this.last) this.#buffer = Buffer.alloc(0)
     return first && text.startsWith(BOM) ? text.slice(1) : text
   }
 

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto'
 import { appendFile, truncate, utimes, writeFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
-import type { BlockRecipe, Input } from '../../../../daemon/block-convert/index.ts'
+import type { BlockRecipe, Input, SplitItem } from '../../../../daemon/block-convert/index.ts'
 import { RecipeReader } from '../../../../daemon/block-convert/source.ts'
 import { CSV, NDJSON, SCAN_CHUNK_BYTES } from '../../../../daemon/block-convert/tables/constants.ts'
 import { splitCsv } from '../../../../daemon/block-convert/tables/csv/split.ts'
-import { splitNdjson } from '../../../../daemon/block-convert/tables/json/split.ts'
+import { splitJson } from '../../../../daemon/block-convert/tables/json/split.ts'
 import type { Column, Dialect, TableParameters } from '../../../../daemon/block-convert/tables/schema.ts'
 import { csvCase, rowsOf, withFolder, writeInput } from './cases.ts'
 
@@ -22,11 +22,15 @@ function columns (types: Record<string, string>): Column[] {
 }
 
 /** All recipes, each checked against the bytes it stands for. */
-async function recipes (inputs: Input[], params: TableParameters, bytes: number): Promise<Array<BlockRecipe & { content: string }>> {
-  const split = params.source.format === 'csv' ? splitCsv : splitNdjson
+async function recipes (inputs: Input[], params: TableParameters, bytes: number, others: SplitItem[] = []): Promise<Array<BlockRecipe & { content: string }>> {
+  const split = params.source.format === 'csv' ? splitCsv : splitJson
   await using reader = new RecipeReader(inputs)
   const found: Array<BlockRecipe & { content: string }> = []
   for await (const recipe of split(inputs, params, { bytes })) {
+    if ('note' in recipe) {
+      others.push(recipe)
+      continue
+    }
     const content = await reader.bytes(recipe)
     assert.equal(recipe.index, found.length)
     assert.equal(recipe.size, content.length)
@@ -92,13 +96,16 @@ describe('tables: cutting CSV', () => {
     assert.equal(content.split('\n').slice(line - 1).join('\n').slice(0, 20), found[5]!.content.slice(4, 24))
   }))
 
-  it('numbers the blocks of several inputs in one row, and refuses another header', async () => withFolder(async folder => {
-    const a = await writeInput(folder, 'a.csv', 'x,y\n1,2\n', CSV)
+  it('numbers the blocks of several inputs in one row, and gathers small ones', async () => withFolder(async folder => {
+    const a = await writeInput(folder, 'a.csv', 'x,y\n1,2', CSV)
     const b = await writeInput(folder, 'b.csv', '"x","y"\r\n\r\n3,4', CSV)
     const c = await writeInput(folder, 'c.csv', 'x,z\n5,6\n', CSV)
     const params = csv({ x: 'BIGINT', y: 'BIGINT' })
-    assert.deepEqual((await recipes([a, b], params, 100)).map(recipe => [recipe.index, recipe.origin.input, recipe.content]), [[0, 0, 'x,y\n1,2\n'], [1, 1, 'x,y\n\r\n3,4']])
-    await refused(recipes([a, c], params, 100), 'unsupported', /c\.csv' has column 'z' where 'y' is expected/)
+    assert.deepEqual((await recipes([a, b], params, 1)).map(recipe => [recipe.index, recipe.origin.input, recipe.content]), [[0, 0, 'x,y\n1,2'], [1, 1, 'x,y\n3,4']])
+    const [both, ...others] = await recipes([a, b], params, 100)
+    assert.deepEqual([both!.content, both!.units, both!.origin, others], ['x,y\n1,2\n\r\n3,4', 2, { input: 0, line: 2 }, []])
+    assert.deepEqual(both!.parts.map(part => 'bytes' in part ? Buffer.from(part.bytes).toString() : part), ['x,y\n', { input: 0, offset: 4, length: 3 }, '\n', { input: 1, offset: 9, length: 5 }])
+    await refused(recipes([a, c], params, 100), 'unsupported', /c\.csv' has column 'z', which was not there/)
   }))
 
   it('marks blocks whose line ends must be made equal', async () => withFolder(async folder => {
@@ -116,7 +123,9 @@ describe('tables: cutting CSV', () => {
 
   it('names place and value of what is wrong, far into the file', async () => withFolder(async folder => {
     const content = `a,b\n${'1,2\n'.repeat(500_000)}1,x\n`
-    const error = await refused(recipes([await writeInput(folder, 'in.csv', content, CSV)], csv({ a: 'BIGINT', b: 'BIGINT' }), 100_000), 'contradiction', /line 500002, column 'b': "x" is not an exact BIGINT/)
+    const params = csv({ a: 'BIGINT', b: 'BIGINT' })
+    params.columns[1]!.fixed = true
+    const error = await refused(recipes([await writeInput(folder, 'in.csv', content, CSV)], params, 100_000), 'contradiction', /line 500002, column 'b': "x" is not an exact BIGINT/)
     assert.deepEqual([error.details.line, error.details.column, error.details.value, error.details.type], [500_002, 'b', 'x', 'BIGINT'])
     await refused(recipes([await writeInput(folder, 'in.csv', Buffer.from('a,b\n1,2\n3,\xff\n', 'latin1'), CSV)], csv({ a: 'BIGINT', b: 'VARCHAR' }), 100), 'bad-input', /line 3: it is not UTF-8/)
   }))
@@ -153,7 +162,8 @@ describe('tables: cutting NDJSON', () => {
 
   it('names place and value of what is wrong, far into the file', async () => withFolder(async folder => {
     const input = await writeInput(folder, 'in.ndjson', `${'{"a":1,"s":"some text"}\n'.repeat(100_000)}{"a":1.5}\n`, NDJSON)
-    const error = await refused(recipes([input], params, 50_000), 'contradiction', /line 100001, column 'a': "1\.5" is not an exact BIGINT/)
+    const fixed = { ...params, columns: params.columns.map(column => ({ ...column, fixed: true as const })) }
+    const error = await refused(recipes([input], fixed, 50_000), 'contradiction', /line 100001, column 'a': "?1\.5/)
     assert.equal(error.details.line, 100_001)
   }))
 })

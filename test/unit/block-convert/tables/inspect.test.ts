@@ -5,6 +5,7 @@ import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
 import { inspectWholeTable } from '../../../../daemon/block-convert/tables/inspect-whole.ts'
 import { inspectTable } from '../../../../daemon/block-convert/tables/inspect.ts'
 import { parquetColumns } from '../../../../daemon/block-convert/tables/parquet/schema.ts'
+import { READ_BYTES } from '../../../../daemon/block-convert/tables/parquet/limits.ts'
 import type { Column, TableParameters, TargetForm } from '../../../../daemon/block-convert/tables/schema.ts'
 import { RecordCounter } from '../../../../daemon/block-convert/tables/text-inspect.ts'
 import { dialect, Duck, EVERY_TYPE, recipe, text } from './readers/duck.ts'
@@ -33,6 +34,14 @@ describe('inspect', () => {
       [await duck.copy(query, 'bare.csv', "format csv, header false, nullstr ''"), { format: 'csv', dialect: { ...dialect, header: false } }],
       [await duck.copy(query, 'r.ndjson', 'format json'), { format: 'ndjson' }]
     ]
+    const lines = readFileSync(results.at(-1)![0], 'utf8').trimEnd().split('\n')
+    const part = Buffer.from(lines.join(',\n'))
+    const whole = duck.path('whole.json')
+    writeFileSync(whole, `[\n${part.toString()}\n]\n`)
+    assert.deepEqual(await inspectTable({ bytes: part }, recipe({ units: 9000 }), params(two, { format: 'json' })), { units: 9000 })
+    await assert.rejects(inspectTable({ bytes: part }, recipe({ units: 9001 }), params(two, { format: 'json' })), fails(/9000 rows instead of 9001/))
+    assert.deepEqual(await inspectWholeTable(whole, { units: 9000, blocks: 1 }, params(two, { format: 'json' })), { units: 9000 })
+    await assert.rejects(inspectWholeTable(whole, { units: 8999, blocks: 1 }, params(two, { format: 'json' })), fails(/9000 rows instead of 8999/))
     for (const [path, target] of results) {
       assert.deepEqual(await inspectTable({ path, size: 0 }, recipe({ units: 9000 }), params(two, target)), { units: 9000 })
       assert.deepEqual(await inspectTable({ bytes: readFileSync(path) }, recipe(), params(two, target)), { units: 9000 })
@@ -57,6 +66,29 @@ describe('inspect', () => {
     await at('', /header/)
     await assert.rejects(inspectTable(text('{"a":1'), recipe(), params(two, { format: 'ndjson' })), fails(/no line end/))
     assert.deepEqual(await inspectTable(text(''), recipe({ units: 0 }), params(two, { format: 'ndjson' })), { units: 0 })
+  })
+
+  it('refuses JSON that is not one object a line with what belongs between', async () => {
+    const json: TargetForm = { format: 'json' }
+    const part = async (content: string, rows?: number): Promise<unknown> => await inspectTable(text(content), recipe(rows == null ? {} : { units: rows }), params(two, json))
+    const whole = async (content: string): Promise<unknown> => {
+      writeFileSync(duck.path('w.json'), content)
+      return await inspectWholeTable(duck.path('w.json'), { blocks: 1 }, params(two, json))
+    }
+    assert.deepEqual([await part('', 0), await part('{"a":1}', 1), await part('{"a":1},\n{"a":2}', 2)], [{ units: 0 }, { units: 1 }, { units: 2 }])
+    assert.deepEqual([await whole('[]\n'), await whole('[\n{"a":1}\n]\n'), await whole('[\n{"a":1},\n{}\n]\n')], [{ units: 0 }, { units: 1 }, { units: 2 }])
+    for (const wrong of ['{"a":1}\n', '{"a":1},\n', '{"a":1},', '[\n{"a":1}\n]\n', '{"a":1}\n{"a":2}', '{"a":1},\n\n{"a":2}', '{"a":1},\n[2]', '{"a":1', 'x', '\n', '{"a":1},\n"b":2}']) await assert.rejects(part(wrong), fails(/./), wrong)
+    for (const wrong of ['', '[]', '[\n\n]\n', '[\n]\n', '{"a":1}', '[\n{"a":1}\n]', '[{"a":1}]\n', '[\n{"a":1},\n]\n', '[\n{"a":1}\n{"a":2}\n]\n', '[\n{"a":1}']) await assert.rejects(whole(wrong), fails(/./), wrong)
+    for (const wrong of ['[1]\n', '{"a":1}\n\n', '{"a":1},\n', 'x\n', '{"a":1}\n{"a"\n']) await assert.rejects(inspectTable(text(wrong), recipe(), params(two, { format: 'ndjson' })), fails(/./), wrong)
+  })
+
+  it('counts JSON lines longer than what is read at once', async () => {
+    const line = (bytes: number): string => `{"b":"${'x'.repeat(bytes - 8)}"}`
+    const cases = [[line(READ_BYTES + 10), line(READ_BYTES + 10)], ['{}', line(2 * READ_BYTES), '{}'], ...[-3, -2, -1, 0, 1].map(more => [line(READ_BYTES + more), '{}'])]
+    for (const lines of cases) {
+      assert.deepEqual(await inspectTable(text(lines.join(',\n')), recipe(), params(two, { format: 'json' })), { units: lines.length })
+      assert.deepEqual(await inspectTable(text(`${lines.join('\n')}\n`), recipe(), params(two, { format: 'ndjson' })), { units: lines.length })
+    }
   })
 
   it('counts records wherever the pieces end', () => {

@@ -27,7 +27,7 @@ describe('tables: samples', () => {
 
   it('say whether they hold the beginning and the end', async () => withFolder(async folder => {
     const [only] = await readSamples(await writeInput(folder, 'a', '\ufeffa,b\n', CSV))
-    assert.deepEqual(only, { text: 'a,b\n', first: true, last: true })
+    assert.deepEqual(only, { text: 'a,b\n', marked: true, first: true, last: true })
     const large = await readSamples(await writeInput(folder, 'b', Buffer.alloc(SAMPLE_WHOLE_BYTES + 5, 'x\n'), CSV))
     assert.deepEqual(large.map(sample => sample.first), large.map((_, i) => i === 0))
     assert.deepEqual(large.map(sample => sample.last), large.map((_, i) => i === large.length - 1))

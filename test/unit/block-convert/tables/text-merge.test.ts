@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { ConversionError } from '../../../../daemon/block-convert/errors.ts'
 import type { BlockSource } from '../../../../daemon/block-convert/index.ts'
 import type { Column, TableParameters, TargetForm } from '../../../../daemon/block-convert/tables/schema.ts'
-import { headerLine, textMerger } from '../../../../daemon/block-convert/tables/text-merge.ts'
+import { headerLine, textMerger, textPieces } from '../../../../daemon/block-convert/tables/text-merge.ts'
 import { dialect, Duck, text } from './readers/duck.ts'
 
 const columns: Column[] = [{ name: 'a', type: 'VARCHAR' }, { name: 'b, "c"', type: 'VARCHAR' }]
@@ -35,6 +35,31 @@ describe('text-merge', () => {
   it('gives a valid empty output for no parts', () => {
     assert.equal(merge(csvForm, []), HEADER)
     assert.equal(merge({ format: 'ndjson' }, []), '')
+  })
+
+  it('puts an array around JSON', () => {
+    const json: TargetForm = { format: 'json' }
+    assert.equal(merge(json, [text('{"a":1},\n{"a":2}'), text(''), text('{"a":3}')]), '[\n{"a":1},\n{"a":2},\n{"a":3}\n]\n')
+    assert.equal(merge(json, [text(''), text('{"a":1}')]), '[\n{"a":1}\n]\n')
+    for (const parts of [[], [text('')], [text(''), text('')]]) assert.equal(merge(json, parts), '[]\n')
+  })
+
+  it('puts pieces around parts as it tells', () => {
+    const part = fc.nat(3).map(rows => Array.from({ length: rows }, (_, i) => i))
+    fc.assert(fc.property(fc.array(part, { maxLength: 5 }), fc.constantFrom<TargetForm>({ format: 'json' }, { format: 'ndjson' }, csvForm), (parts, target) => {
+      const { start, between, end, empty } = textPieces({ columns, source: { format: 'parquet' }, target })
+      const body = (rows: number[]): string => target.format === 'json' ? rows.map(i => `{"a":${i}}`).join(',\n') : rows.map(i => target.format === 'csv' ? `${i},\n` : `{"a":${i}}\n`).join('')
+      const filled = parts.map(body).filter(rows => rows !== '')
+      const wanted = filled.length === 0 ? Buffer.from(empty).toString() : `${Buffer.from(start).toString()}${filled.join(Buffer.from(between).toString())}${Buffer.from(end).toString()}`
+      assert.equal(merge(target, parts.map(rows => text((target.format === 'csv' ? HEADER : '') + body(rows)))), wanted)
+    }))
+  })
+
+  it('begins again', () => {
+    const merger = textMerger({ columns, source: { format: 'parquet' }, target: { format: 'json' } })
+    const all = (): string => Buffer.concat([merger.start(), merger.add(text('{}')), merger.end()].flatMap(chunks => [...chunks as Iterable<Uint8Array>])).toString()
+    assert.equal(all(), '[\n{}\n]\n')
+    assert.equal(all(), '[\n{}\n]\n')
   })
 
   it('takes the same header written in another way', () => {

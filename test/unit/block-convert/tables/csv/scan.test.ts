@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { ConversionError } from '../../../../../daemon/block-convert/errors.ts'
 import { SCAN_PADDING } from '../../../../../daemon/block-convert/tables/constants.ts'
-import { copyWithOneLineEnd } from '../../../../../daemon/block-convert/tables/csv/line-ends.ts'
+import { copyPlain } from '../../../../../daemon/block-convert/tables/csv/line-ends.ts'
 import { requireUtf8 } from '../../../../../daemon/block-convert/tables/csv/faults.ts'
+import { Epochs } from '../../../../../daemon/block-convert/tables/csv/epochs.ts'
 import { CsvScanner } from '../../../../../daemon/block-convert/tables/csv/scan.ts'
 import { lexicalRule } from '../../../../../daemon/block-convert/tables/lexical.ts'
 import type { Dialect } from '../../../../../daemon/block-convert/tables/schema.ts'
@@ -21,7 +22,7 @@ function padded (content: string | Uint8Array): { bytes: Uint8Array, end: number
 }
 
 function scanner (types: string[], dialect = DIALECT): CsvScanner {
-  return new CsvScanner({ columns: types.map((type, i) => ({ name: `c${i}`, type })), dialect, path: 'in.csv', line: 1 })
+  return new CsvScanner({ epochs: new Epochs(types.map((type, i) => ({ name: `c${i}`, type, fixed: true }))), dialect, path: 'in.csv', line: 1 })
 }
 
 function scan (content: string | Uint8Array, types: string[], dialect = DIALECT): CsvScanner {
@@ -125,7 +126,7 @@ describe('tables: the CSV scanner', () => {
   })
 
   it('names file, line, column and value of a contradiction, and says what to do', () => {
-    refused('1,a\n"2","x\ny"\n1.5,b\n', ['BIGINT', 'VARCHAR'], 'contradiction', /^'in\.csv' line 4, column 'c0': "1\.5" is not an exact BIGINT; use --set "type:c0=VARCHAR"/, { path: 'in.csv', line: 4, value: '1.5' })
+    refused('1,a\n"2","x\ny"\n1.5,b\n', ['BIGINT', 'VARCHAR'], 'contradiction', /^'in\.csv' line 4, column 'c0': "1\.5" is not an exact BIGINT, the type it was given; use --set "type:c0=VARCHAR"/, { path: 'in.csv', line: 4, value: '1.5' })
     refused('"",a\n', ['DATE', 'VARCHAR'], 'contradiction', /a quoted empty field is not an exact DATE/)
   })
 
@@ -180,7 +181,7 @@ describe('tables: the CSV scanner', () => {
       const from = join(folder, 'from')
       const to = join(folder, `to-${copies++}`)
       await writeFile(from, content)
-      const size = await copyWithOneLineEnd(from, to, dialect)
+      const size = await copyPlain(from, to, dialect)
       const copy = await readFile(to)
       assert.equal(copy.length, size)
       const columns = names.map(name => ({ name, type: 'VARCHAR' }))

@@ -1,0 +1,104 @@
+/**
+ * How the engine writes JSON: one object per line, every key. Texts are put together in SQL and copied raw, for the engine's own JSON
+ * output has no way to write NaN, gives `.5` for a DECIMAL(2,2), and rounds the numbers of JSON columns.
+ */
+import { stat, truncate } from 'node:fs/promises'
+import { copyOut, identifier, literal, refuseWhen } from '../engine/duckdb.ts'
+import { hasKind } from './exact.ts'
+import type { EngineTask } from '../format.ts'
+import type { Column } from '../schema.ts'
+import { parseType, type ColumnType } from '../types.ts'
+
+export type Nonfinite = 'text' | 'null' | 'error'
+
+/** Bytes of `,\n`. */
+const BETWEEN_BYTES = 2
+
+const RAW = 'FORMAT csv, HEADER false, QUOTE \'\', ESCAPE \'\', DELIMITER \'\''
+
+/** Writes an NDJSON part. */
+export async function writeNdjson (task: EngineTask, from: string): Promise<number> {
+  return await copyOut(task, `SELECT ${rowText(task)} FROM ${from}`, `(${RAW})`)
+}
+
+/** Writes a part of a JSON array: its elements with `,\n` between them. */
+export async function writeElements (task: EngineTask, from: string): Promise<number> {
+  const rows = await copyOut(task, `SELECT ${rowText(task)} FROM ${from}`, `(${RAW}, NEW_LINE E',\\n')`)
+  // What stands between elements stands behind the last one, too.
+  if (rows > 0) await truncate(task.output, (await stat(task.output)).size - BETWEEN_BYTES)
+  return rows
+}
+
+/** A row as an object's text. */
+function rowText ({ params }: Pick<EngineTask, 'params'>): string {
+  const { columns, target, source } = params
+  const nonfinite = 'nonfinite' in target ? target.nonfinite ?? 'text' : 'text'
+  // What our splitter let pass is JSON.
+  const proved = source.format === 'json' || source.format === 'ndjson'
+  const types = columns.map(column => parseType(column.type))
+  const floats = types.flatMap((type, i) => isFloat(type) ? [`(c${i} IS NULL OR isfinite(c${i}))`] : [])
+  const engine = `CAST(to_json(struct_pack(${columns.map((column, i) => `${identifier(column.name)} := c${i}`).join(', ')})) AS VARCHAR)`
+  const special = types.some(type => isSpecial(type) && !isFloat(type))
+  if (!special && floats.length === 0) return engine
+  const pairs = columns.map((column, i) => `${literal(`${i === 0 ? '{' : ','}${JSON.stringify(column.name)}:`)}, ${jsonText(column, i, { nonfinite, proved })}`)
+  const own = `concat(${pairs.join(', ')}, '}')`
+  return special ? own : `CASE WHEN ${floats.join(' AND ')} THEN ${engine} ELSE ${own} END`
+}
+
+/** SQL that gives the JSON text of column `c<index>`; `null` for NULL. `proved`: its JSON values are known to be JSON. */
+export function jsonText (column: Column, index: number, options: { nonfinite: Nonfinite, proved: boolean }): string {
+  return text(parseType(column.type), `c${index}`, { ...options, index }, 0)
+}
+
+function isFloat ({ kind }: ColumnType): boolean {
+  return kind === 'FLOAT' || kind === 'DOUBLE'
+}
+
+/** The engine's own JSON is not what it should be. */
+function isSpecial (type: ColumnType): boolean {
+  return hasKind(type, part => isFloat(part) || part.kind === 'JSON' || (part.kind === 'DECIMAL' && part.precision === part.scale))
+}
+
+interface Options { nonfinite: Nonfinite, proved: boolean, index: number }
+
+function text (type: ColumnType, value: string, options: Options, depth: number): string {
+  const engine = `CAST(to_json(${value}) AS VARCHAR)`
+  if (!isSpecial(type)) return `coalesce(${engine}, 'null')`
+  switch (type.kind) {
+    case 'FLOAT':
+    case 'DOUBLE': return `CASE WHEN ${value} IS NULL THEN 'null' WHEN isfinite(${value}) THEN ${engine} ELSE ${notFinite(engine, options)} END`
+    case 'DECIMAL': return `coalesce(regexp_replace(CAST(${value} AS VARCHAR), '^(-?)\\.', '\\10.'), 'null')`
+    case 'JSON': return `coalesce(${embedded(`CAST(${value} AS VARCHAR)`, options)}, 'null')`
+    case 'LIST': {
+      const item = `e${depth}`
+      return `CASE WHEN ${value} IS NULL THEN 'null' ELSE '[' || array_to_string(list_transform(${value}, lambda ${item}: ${text(type.element!, item, options, depth + 1)}), ',') || ']' END`
+    }
+    case 'STRUCT': {
+      const pairs = type.fields!.map(({ name, type }, i) => `${literal(`${i === 0 ? '{' : ','}${JSON.stringify(name)}:`)}, ${text(type, `struct_extract(${value}, ${literal(name)})`, options, depth)}`)
+      return `CASE WHEN ${value} IS NULL THEN 'null' ELSE concat(${pairs.join(', ')}, '}') END`
+    }
+    default: {
+      // A map's keys are texts, as the engine writes them itself.
+      const item = `e${depth}`
+      const entry = `CAST(to_json(CAST(${item}.key AS VARCHAR)) AS VARCHAR) || ':' || ${text(type.element!, `${item}.value`, options, depth + 1)}`
+      return `CASE WHEN ${value} IS NULL THEN 'null' ELSE '{' || array_to_string(list_transform(map_entries(${value}), lambda ${item}: ${entry}), ',') || '}' END`
+    }
+  }
+}
+
+function notFinite (engine: string, { nonfinite, index }: Options): string {
+  switch (nonfinite) {
+    case 'text': return `'"' || ${engine} || '"'`
+    case 'null': return '\'null\''
+    case 'error': return refuseWhen('true', index, 'NaN or an infinity, which JSON has no numbers for; set nonfinite=text or nonfinite=null', '\'\'')
+  }
+}
+
+/** A JSON value's own text on one line: outside of strings a line end is white space, inside there is none. */
+function embedded (value: string, { proved, index }: Options): string {
+  const line = `translate(${value}, chr(10) || chr(13), '  ')`
+  if (proved) return line
+  // The engine also takes what is no JSON: NaN, inf, commas at the end.
+  const bare = `regexp_replace(${value}, '"(?:[^"\\\\]|\\\\.)*"', '0', 'g')`
+  return refuseWhen(`NOT json_valid(${value}) OR regexp_matches(${bare}, '(?i)nan|inf|,\\s*[\\]}]')`, index, 'a value that is marked as JSON but is none', line)
+}
