@@ -14,6 +14,8 @@ export interface BenchOptions {
   runs: number
   /** For what happens while it runs; standard error. */
   log: (line: string) => void
+  /** For what does not fit into figures: Markdown, part of what is printed. */
+  report: (markdown: string) => void
 }
 
 export interface Bench {

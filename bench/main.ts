@@ -11,10 +11,11 @@ const BENCHES: Record<string, () => Promise<Bench>> = {
   dispatch: () => import('./dispatch.ts'),
   transfer: () => import('./transfer.ts'),
   tables: () => import('./tables.ts'),
+  memory: () => import('./memory.ts'),
   idle: () => import('./idle.ts')
 }
 
-const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@duckdb/node-api', 'level', 'hyparquet']
+const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@duckdb/node-api', 'apache-arrow', 'level', 'hyparquet']
 
 function versionOf (name: string): string {
   const file = join(import.meta.dirname, '..', 'node_modules', name, 'package.json')
@@ -40,15 +41,18 @@ if (load == null || !Number.isInteger(runs) || runs < 1) {
   process.exit(2)
 }
 const { run } = await load()
-const results = await run({ runs, log: line => { console.error(line) } })
+const reports: string[] = []
+const results = await run({ runs, log: line => { console.error(line) }, report: markdown => { reports.push(markdown) } })
 if (json) {
   console.log(JSON.stringify({
     bench: name,
     machine: { cores: availableParallelism(), cpu: cpus()[0]?.model ?? 'unknown', memoryGb: Math.round(totalmem() / 1e9), kernel: release() },
     versions: { node: process.versions.node, ...Object.fromEntries(VERSIONS.map(v => [v, versionOf(v)])) },
-    results
+    results,
+    ...(reports.length > 0 ? { report: reports.join('\n\n') } : {})
   }))
 } else {
   print(name, results)
+  for (const report of reports) console.log(`\n${report}`)
 }
 process.exit(0)

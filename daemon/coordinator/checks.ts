@@ -81,6 +81,7 @@ export class Checks {
     const code = conversionCode(error) ?? ''
     const own = result.stored != null && readsOneOf(error, [result.stored])
     if (own) this.#components.push({ type: 'broken', error: { code: 'failed', message: `comparing block ${block}: ${saidBy(error)}` } })
+    else if (isOriginals(error)) this.#components.push({ type: 'broken', error: { ...toJobError(error), details: { block } } })
     else if (!RESULT_CODES.has(code)) this.#components.push({ type: 'broken', error: toJobError(error, `comparing block ${block}`) })
     else this.#components.push({ type: 'checked', block, attempt, distance: Infinity, difference: saidBy(error) })
   }
@@ -111,6 +112,11 @@ export class Checks {
       this.checkMs += performance.now() - started
     }
   }
+}
+
+/** The block's own source cannot be read: no worker could have done better. */
+function isOriginals (error: unknown): boolean {
+  return (error as { details?: { original?: unknown } }).details?.original === true
 }
 
 /** Its turn has come too late: a thread is worth more than an answer nobody asks for. The failure is not told. */

@@ -47,8 +47,8 @@ function direction (from: Source, to: Source): string {
   const text = (format: Source): boolean => format === 'csv' || format === 'ndjson' || format === 'json'
   if (to === 'csv') return from === 'csv' ? 'all values' : text(from) ? 'all values; nested ones as JSON text' : 'all values as text; types are found again by looking; nested ones as JSON text; NUL refused'
   if (to === 'ndjson' || to === 'json') return from === 'csv' ? 'all values; empty field and `""` told apart' : text(from) ? 'all values' : 'all values; dates, bytes, UUIDs as strings; NaN and infinities as texts'
-  if (to === 'parquet') return text(from) ? 'all values, typed' : from === 'parquet' ? 'all values and types' : 'all values and types'
-  return text(from) ? 'all values, typed; JSON as text' : from === 'parquet' ? 'all values and types; JSON and UUID as text' : 'all values and types; dictionaries decoded'
+  if (to === 'parquet') return text(from) ? 'all values, typed' : 'all values and types'
+  return from === 'csv' ? 'all values, typed' : text(from) ? 'all values, typed; JSON as text' : from === 'parquet' ? 'all values and types; JSON and UUID as text' : 'all values and types; dictionaries decoded'
 }
 
 function real (files: RealFile[], results: Result[], when: string | undefined): string {

@@ -2,13 +2,12 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { cases, describe, nameOf, roundTrip, type Case, type Direction } from './law.ts'
+import { cases, describe, nameOf, roundTrip, type Case, type CaseOptions, type Direction } from './law.ts'
 
-export interface Batch {
+export interface Batch extends CaseOptions {
   direction: Direction
   seed: number
   tables: number
-  nested: boolean
   /** Where a failure's files are kept. */
   out: string
   /** fast-check's path to one table of the seed: only that one is run. */
@@ -30,11 +29,11 @@ export interface BatchResult {
 /** A failure is shrunk for so long, milliseconds: each attempt costs tens of them. */
 const SHRINK_MS = 60_000
 
-export async function runBatch ({ direction, seed, tables, nested, out, path }: Batch): Promise<BatchResult> {
+export async function runBatch ({ direction, seed, tables, nested, late, out, path }: Batch): Promise<BatchResult> {
   const result: BatchResult = { direction: nameOf(direction), seed, tables: 0, blocks: 0, redone: 0, refused: {}, milliseconds: 0 }
   const started = performance.now()
   let failed = false
-  const property = fc.asyncProperty(cases(direction, { nested }), async table => {
+  const property = fc.asyncProperty(cases(direction, { nested, late }), async table => {
     try {
       const outcome = await roundTrip(direction, table)
       if (failed) return

@@ -97,7 +97,7 @@ async function replay (text: string, nested: boolean, out: string): Promise<numb
 function report (results: BatchResult[], seconds: number): void {
   const sum = (of: (result: BatchResult) => number, list = results): number => list.reduce((total, result) => total + of(result), 0)
   console.log(`\n${'direction'.padEnd(16)}${'tables'.padStart(8)}${'equal'.padStart(8)}${'refused'.padStart(9)}${'blocks'.padStart(8)}${'redone'.padStart(8)}${'ms/table'.padStart(10)}${'failures'.padStart(10)}`)
-  for (const direction of [...new Set(results.map(result => result.direction))]) {
+  for (const direction of new Set(results.map(result => result.direction))) {
     const list = results.filter(result => result.direction === direction)
     const [tables, refused] = [sum(({ tables }) => tables, list), sum(result => Object.values(result.refused).reduce((a, b) => a + b, 0), list)]
     const failures = list.filter(({ failure }) => failure != null).length

@@ -3,9 +3,9 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import * as arrow from '@uwdata/flechette'
 import fc from 'fast-check'
 import type { Source } from './arbitrary.ts'
+import { arrowBytes } from './write-arrow.ts'
 import { parseJson, type Json, type JsonObject } from './json.ts'
 import { clockText, dateText, decimalText, duckType, momentText, NANOS, type Column, type Table, type Type, type Value } from './table.ts'
 
@@ -108,7 +108,7 @@ export async function writeTable (folder: string, source: Source, table: Table, 
     default: {
       for (const [i, part] of parts.entries()) {
         if (source === 'parquet') await writeParquet(await duckdb(), paths[i]!, part, form)
-        else await writeFile(paths[i]!, arrowFile(part, form, source === 'arrow' ? 'file' : 'stream'))
+        else await writeFile(paths[i]!, arrowBytes(part, form, source === 'arrow' ? 'file' : 'stream'))
         written.bytes += (await stat(paths[i]!)).size
       }
       const rows = parts.flatMap(part => part.rows.map(row => table.columns.map(({ name }) => row[part.columns.findIndex(column => column.name === name)] ?? null)))
@@ -248,60 +248,4 @@ async function writeParquet (connection: DuckDBConnection, path: string, { colum
     for (let i = 0; i < texts.length; i += VALUES_ROWS) await connection.run(`INSERT INTO t VALUES ${texts.slice(i, i + VALUES_ROWS).join(', ')}`)
   }
   await connection.run(`COPY t TO ${quoted(path)} (FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 2048, PARQUET_VERSION ${styles[0]! % 2 === 0 ? 'V1' : 'V2'})`)
-}
-
-/**
- * flechette takes instants and days as milliseconds in doubles; so they are built as the integers they are stored as, and their columns
- * named by their real types afterwards.
- */
-function arrowFile ({ columns, rows }: Table, { batchRows }: Form, format: 'file' | 'stream'): Uint8Array {
-  const renames: Array<[stored: object, real: object]> = []
-  const type = (wanted: Type): arrow.DataType => {
-    const real = arrowType(wanted, type)
-    const stored = wanted.kind === 'date' ? arrow.int32() : wanted.kind === 'timestamp' || wanted.kind === 'time' ? arrow.int64() : undefined
-    if (stored == null) return real
-    renames.push([stored, real])
-    return stored
-  }
-  const maxBatchRows = Math.max(batchRows, Math.ceil(rows.length / 20))
-  const built = columns.map((column, i): [string, arrow.Column<unknown>] => {
-    const column_ = arrow.columnFromArray(rows.map(row => arrowValue(column.type, row[i]!)), type(column.type), { maxBatchRows, useBigInt: true })
-    return [column.name, column_]
-  })
-  for (const [stored, real] of renames) {
-    for (const key of Object.keys(stored)) delete (stored as Record<string, unknown>)[key]
-    Object.assign(stored, real)
-  }
-  return arrow.tableToIPC(arrow.tableFromColumns(built), { format })!
-}
-
-function arrowType (type: Type, inner: (type: Type) => arrow.DataType): arrow.DataType {
-  switch (type.kind) {
-    case 'boolean': return arrow.bool()
-    case 'integer': return arrow.int(type.bits, type.signed)
-    case 'float': return type.bits === 32 ? arrow.float32() : arrow.float64()
-    case 'decimal': return arrow.decimal128(type.precision, type.scale)
-    case 'date': return arrow.dateDay()
-    case 'time': return arrow.timeMicrosecond()
-    case 'timestamp': return arrow.timestamp({ s: arrow.TimeUnit.SECOND, ms: arrow.TimeUnit.MILLISECOND, us: arrow.TimeUnit.MICROSECOND, ns: arrow.TimeUnit.NANOSECOND }[type.unit], type.zone ? 'UTC' : null)
-    case 'interval': return arrow.interval(arrow.IntervalUnit.MONTH_DAY_NANO)
-    case 'blob': return arrow.binary()
-    case 'list': return arrow.list(arrow.field('item', inner(type.element)))
-    case 'struct': return arrow.struct(type.fields.map(field => arrow.field(field.name, inner(field.type))))
-    case 'map': return arrow.map(arrow.field('key', inner(type.key), false), arrow.field('value', inner(type.value)))
-    default: return arrow.utf8()
-  }
-}
-
-function arrowValue (type: Type, value: Value): unknown {
-  if (value === null) return null
-  switch (type.kind) {
-    case 'integer': return type.bits === 64 ? value : Number(value)
-    case 'date': return Number(value)
-    case 'interval': return (value as bigint[]).map((part, i) => i < 2 ? Number(part) : part * 1000n)
-    case 'list': return (value as Value[]).map(item => arrowValue(type.element, item))
-    case 'struct': return Object.fromEntries((value as Value[]).map((item, i) => [type.fields[i]!.name, arrowValue(type.fields[i]!.type, item)]))
-    case 'map': return (value as Value[][]).map(([key, item]) => [arrowValue(type.key, key!), arrowValue(type.value, item!)])
-    default: return value
-  }
 }

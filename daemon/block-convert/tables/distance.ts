@@ -15,7 +15,7 @@ import { firstDifference, showValue } from './values.ts'
  */
 export async function tableDistance (original: BlockSource, result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<Distance> {
   const { columns } = params
-  const wanted = sourceBatches(original, recipe, params)
+  const wanted = ofOriginal(sourceBatches(original, recipe, params))
   const given = readBatches(result, params.target, columns, { side: 'result' })
   const kinds = columns.map(column => parseType(column.type).kind)
   let compared = 0
@@ -64,4 +64,13 @@ export function sourceBatches (original: BlockSource, recipe: BlockRecipe, param
   const rows = (recipe.slice?.rows ?? params.rows) as [number, number] | undefined
   const batches = readBatches(original, params.source, params.columns, { rows, present: params.present, side: 'source', firstLine: recipe.origin.line })
   return 'nonfinite' in params.target && params.target.nonfinite === 'null' ? withoutNonfinite(batches, params.columns) : batches
+}
+
+/** Marks what the original is to blame for (`original` among the details), so that nobody takes it for the result's fault. */
+function * ofOriginal (batches: Generator<Batch>): Generator<Batch> {
+  try {
+    yield * batches
+  } catch (error) {
+    throw error instanceof ConversionError ? new ConversionError(error.code, error.message, { ...error.details, original: true }) : error
+  }
 }

@@ -91,7 +91,10 @@ class TypeParser {
   type (depth: number): ColumnType {
     if (depth > TYPE_DEPTH_MAX) throw unknown(this.#text)
     let type = this.#base(depth)
-    while (this.#take('[]')) type = { kind: 'LIST', precision: 0, scale: 0, element: type }
+    for (let lists = depth; this.#take('[]'); lists++) {
+      if (lists >= TYPE_DEPTH_MAX) throw unknown(this.#text)
+      type = { kind: 'LIST', precision: 0, scale: 0, element: type }
+    }
     return type
   }
 

@@ -71,6 +71,7 @@ const lastIsText = (i: number): string => i === MANY - 1 ? 'n/a' : String(i)
 const types: Row[] = [
   { name: 'a type that changes in the last row', files: { 'in.csv': epoch(MANY, lastIsText) }, args: ['in.csv', ...toParquet, '--block-size', '256kB'], code: 0, output: { ...small, names: ['n', 't'], rows: epochRows(MANY, lastIsText) } },
   { name: 'a value that contradicts a declared type', files: { 'in.csv': 'a,b\n1,x\n007,y\n' }, args: ['in.csv', ...toParquet, '--set', 'type:a=BIGINT'], code: 1, says: /line 3.*'a'.*007|007.*BIGINT/ },
+  { name: 'types from a file', files: { 'in.csv': 'a,b\n1,x\n2,y\n', 'types.json': '{"a": "DECIMAL(5,2)"}' }, args: ['in.csv', ...toParquet, '--set', 'schema=types.json'], code: 0, output: { ...small, rows: [['1.00', 'x'], ['2.00', 'y']] } },
   { name: 'a type for a column that is not there', files: { 'in.csv': SMALL }, args: ['in.csv', ...toParquet, '--set', 'type:aa=BIGINT'], code: 2, says: 'did you mean \'a\'' },
   { name: 'leading zeros and exact decimals', files: { 'in.csv': 'a,b\n007,1.10\n08,12345678901234567890.123456789\n' }, args: ['in.csv', ...toParquet], code: 0, output: { ...small, rows: [['007', '1.100000000'], ['08', '12345678901234567890.123456789']] } }
 ]
@@ -79,7 +80,9 @@ const json: Row[] = [
   { name: 'a truncated JSON array', files: { 'in.json': '[{"a": 1, "b": "x"}, {"a": 2, "b": "y"' }, args: ['in.json', ...toParquet], code: 1, says: /in\.json/ },
   { name: 'a truncated NDJSON', files: { 'in.ndjson': '{"a": 1, "b": "x"}\n{"a": 2, "b' }, args: ['in.ndjson', ...toParquet], code: 1, says: 'line 2' },
   { name: 'JSON with a trailing comma', files: { 'in.json': '[{"a": 1},]' }, args: ['in.json', ...toParquet], code: 1, says: /in\.json/ },
-  { name: 'a JSON array of numbers', files: { 'in.json': '[1, 2, 3]' }, args: ['in.json', ...toParquet], code: 1, says: /object/ },
+  { name: 'a JSON array of numbers', files: { 'in.json': '[1, 2, 3]' }, args: ['in.json', ...toParquet], code: 0, output: { ...small, names: ['value'], rows: [['1'], ['2'], ['3']] } },
+  { name: 'a JSON document that is one object', files: { 'in.json': '{\n  "a": 1,\n  "b": "x"\n}\n' }, args: ['in.json', ...toParquet], code: 0, output: { ...small, rows: [['1', 'x']] } },
+  { name: 'a JSON document that is a number', files: { 'in.json': '42\n' }, args: ['in.json', ...toParquet], code: 1, says: /in\.json/ },
   { name: 'deep JSON within the limit', files: { 'in.ndjson': `{"a": 1, "b": ${deep(200)}}\n` }, args: ['in.ndjson', '--to', 'ndjson', '-o', 'out/out.ndjson'], code: 0, output: { name: 'out.ndjson', format: 'ndjson', names: ['a', 'b'], rows: [['1', deep(200)]] } },
   { name: 'JSON deeper than any data', files: { 'in.ndjson': `{"a": 1, "b": ${deep(100_000)}}\n` }, args: ['in.ndjson', ...toParquet], code: 1, says: /deep|nest/ },
   { name: 'a JSON array of objects', files: { 'in.json': '[\n{"a": 1, "b": "x"},\n{"b": "y", "a": 2}\n]\n' }, args: ['in.json', ...toParquet], code: 0, output: small }
@@ -87,12 +90,15 @@ const json: Row[] = [
 
 const files: Row[] = [
   { name: 'a truncated Parquet', files: { 'in.parquet': parquetOf(100_000) }, args: ['in.parquet', '--to', 'csv', '-o', 'out/out.csv'], code: 1, says: 'Parquet' },
+  { name: 'an encrypted Parquet', files: { 'in.parquet': encrypted() }, args: ['in.parquet', '--to', 'csv', '-o', 'out/out.csv'], code: 1, says: 'encrypted' },
+  { name: 'a truncated Arrow file', files: { 'in.arrow': readFileSync(join(data, 'flights-200k.arrow')).subarray(0, 100_000) }, args: ['in.arrow', '--to', 'csv', '-o', 'out/out.csv'], code: 1, says: 'Arrow' },
+  { name: 'a truncated Arrow stream', files: { 'in.arrows': readFileSync(join(data, 'flights-200k.arrow')).subarray(8, 100_000) }, args: ['in.arrows', '--to', 'csv', '-o', 'out/out.csv'], code: 1, says: 'cut off' },
   { name: 'a truncated gzip', files: { 'in.csv.gz': gzipSync(`a,b\n${lines(5000, i => `${i},${Math.imul(i, 2654435761)}\n`)}`).subarray(0, -2000) }, args: ['in.csv.gz', ...toParquet], code: 1, says: /gzip/ },
   { name: 'a gzip with a wrong checksum', files: { 'in.csv.gz': corrupted(gzipSync(SMALL)) }, args: ['in.csv.gz', ...toParquet], code: 1, says: /gzip/ },
   { name: 'a truncated zstd', files: { 'in.csv.zst': zstdCompressSync(`a,b\n${lines(5000, i => `${i},${Math.imul(i, 2654435761)}\n`)}`).subarray(0, -2000) }, args: ['in.csv.zst', ...toParquet], code: 1, says: /zstd/ },
   { name: 'a gzip of several members', files: { 'in.csv.gz': Buffer.concat([gzipSync('a,b\n1,x\n'), gzipSync('2,y\n')]) }, args: ['in.csv.gz', ...toParquet], code: 0, output: small },
   { name: 'a zstd of several frames', files: { 'in.csv.zst': Buffer.concat([zstdCompressSync('a,b\n1,x\n'), zstdCompressSync('2,y\n')]) }, args: ['in.csv.zst', ...toParquet], code: 0, output: small },
-  { name: 'a decompression bomb', files: { 'in.csv.gz': gzipSync(Buffer.alloc(64 << 20, 'a,b\n')) }, args: ['in.csv.gz', ...toParquet], code: 1, says: 'max_expansion' },
+  { name: 'a decompression bomb', files: { 'in.csv.gz': gzipSync(Buffer.alloc(80 << 20, 'a,b\n')) }, args: ['in.csv.gz', ...toParquet], code: 1, says: 'max_expansion' },
   { name: 'a Parquet named .csv', files: { 'in.csv': (path: string) => { linkSyncOrCopy(join(data, 'flights-3m.parquet'), path) } }, args: ['in.csv', '--to', 'parquet', '-o', 'out/out.parquet', '--block-size', '4MB'], code: 0, report: ({ outputs }) => { assert.equal(outputs.length, 1) }, left: ['out.parquet'] },
   { name: 'a CSV named .parquet', files: { 'in.parquet': SMALL }, args: ['in.parquet', '--to', 'csv', '-o', 'out/out.csv'], code: 1, says: 'Parquet' },
   { name: 'a gzip named .csv', files: { 'in.csv': gzipSync(SMALL) }, args: ['in.csv', ...toParquet], code: 0, output: small },
@@ -112,6 +118,15 @@ const files: Row[] = [
   { name: 'inputs of different columns', files: { 'a.csv': SMALL, 'b.csv': 'b,c\nz,3\n' }, args: ['a.csv', 'b.csv', ...toParquet], code: 0, output: { ...small, names: ['a', 'b', 'c'], rows: [['1', 'x', null], ['2', 'y', null], [null, 'z', '3']] } },
   { name: 'standard input that ends in a quote', files: {}, args: ['-', '--from', 'csv', ...toParquet], input: 'a,b\n1,"x', code: 1, says: 'standard input' }
 ]
+
+/** As encrypted files with an encrypted footer are: they begin and end with another word than others. */
+function encrypted (): Uint8Array {
+  const bytes = Buffer.alloc(64)
+  bytes.write('PARE')
+  bytes.writeUInt32LE(40, 56)
+  bytes.write('PARE', 60)
+  return bytes
+}
 
 function corrupted (bytes: Buffer): Buffer {
   const at = bytes.length - 8

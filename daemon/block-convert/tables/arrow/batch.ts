@@ -7,14 +7,14 @@ const ALIGNMENT = 8
 const PADDING = new Uint8Array(ALIGNMENT)
 
 /** Metadata of a record batch whose buffers have these lengths, and the bytes of its body. */
-export function batchMessage (rows: number, nodes: Array<[number, number]>, lengths: number[]): { message: Uint8Array, body: number } {
+export function batchMessage (rows: number, nodes: Array<[number, number]>, lengths: number[], metadata?: Map<string, string>): { message: Uint8Array, body: number } {
   let offset = 0
   const regions = lengths.map(length => {
     const region = new BufferRegion(offset, length)
     offset += padded(length)
     return region
   })
-  const batch = new RecordBatch(rows, nodes.map(([length, nulls]) => new FieldNode(length, nulls)), regions, null)
+  const batch = new RecordBatch(rows, nodes.map(([length, nulls]) => new FieldNode(length, nulls)), regions, null, [], metadata)
   return { message: encapsulate(Message.encode(Message.from(batch, offset))), body: offset }
 }
 

@@ -9,6 +9,8 @@ import type { BatchHead } from './metadata.ts'
 /** Bytes of one buffer, read as they are needed. */
 export interface Region {
   length: number
+  /** Where it is in the file, if it stands there as it is. */
+  start?: number
   /** Bytes [from, to), which begin where typed arrays can be laid over them. */
   read: (from: number, to: number) => Uint8Array
 }
@@ -21,6 +23,8 @@ export interface Column {
   validity?: Region
   /** Of lists, maps, texts and binaries. */
   offsets?: Region
+  /** What the first of the values is called by the offsets. */
+  base: number
   /** Values, bits, indices into the dictionary, text, or views. */
   values?: Region
   /** Of views: where longer values are. */
@@ -46,7 +50,7 @@ export class Body {
   region (offset: number, length: number): Region {
     if (offset + length > this.#length) throw new Malformed('a buffer lies outside of its record batch')
     const start = this.#offset + offset
-    if (this.#unpacker == null) return { length, read: (from, to) => aligned(this.#file.read(start + from, to - from)) }
+    if (this.#unpacker == null) return { length, start, read: (from, to) => aligned(this.#file.read(start + from, to - from)) }
     const { size, bytes } = this.#unpacker.buffer(length, (from, to) => this.#file.read(start + from, to - from))
     return { length: size, read: (from, to) => aligned(bytes().subarray(from, to)) }
   }
@@ -92,7 +96,7 @@ class Walker {
     const nulls = this.#head.nodes[this.#node++] as number
     if (rows != null && length !== rows) throw new Malformed(`a column has ${length} values for ${rows} rows`)
     if (nulls > length) throw new Malformed(`a column has ${nulls} nulls in ${length} values`)
-    const column: Column = { type, rows: length, nulls, buffers: [], children: [] }
+    const column: Column = { type, rows: length, nulls, base: 0, buffers: [], children: [] }
     if (DataType.isNull(type)) return column
     const validity = this.#region()
     if (nulls > 0) {
@@ -118,6 +122,7 @@ class Walker {
     } else if (isBytes(type)) {
       column.offsets = requireOffsets(this.#region(), rows, offsetWidth(type))
       column.values = this.#region()
+      if (this.#head.cut && rows > 0) column.base = readOffset(column, 0)
     } else if (DataType.isFixedSizeList(type)) {
       column.children.push(this.column(type.children[0]!.type as DataType, rows * type.listSize))
     } else if (DataType.isStruct(type)) {
@@ -134,6 +139,14 @@ class Walker {
     const offset = buffers[this.#buffer++] as number
     return this.#body.region(offset, buffers[this.#buffer++] as number)
   }
+}
+
+/** One of a column's offsets. */
+export function readOffset ({ type, offsets }: Column, at: number): number {
+  const width = offsetWidth(type)
+  const bytes = offsets!.read(at * width, (at + 1) * width)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, width)
+  return width === 4 ? view.getInt32(0, true) : Number(view.getBigInt64(0, true))
 }
 
 function requireBytes (region: Region, bytes: number): Region {

@@ -29,6 +29,9 @@ export const DICTIONARY_BYTES_MAX = 512 * 1024 * 1024
  */
 export const SLICES_MAX = 16
 
+/** Columns of record batches that are cut; each is up to six parts of every block, and recipes are to be small. */
+export const CUT_COLUMNS_MAX = 1000
+
 /** Bytes read from a file at once while hashing and copying: large enough for the disk, small enough to hold several. */
 export const READ_BYTES = 1024 * 1024
 

@@ -37,7 +37,15 @@ export interface BatchHead {
   codec?: Codec
   /** Data buffers of each column of views. */
   variadic: number[]
+  /** It was cut out of a larger one (cut.ts): its text begins where its first offset says. */
+  cut: boolean
 }
+
+/** Custom metadata of record batches that were cut out of larger ones. */
+export const CUT = 'weft.cut'
+
+/** Entries of a record batch's metadata that are looked at. */
+const BATCH_KEYS_MAX = 16
 
 export type Head =
   | { kind: 'schema', schema: Schema }
@@ -68,7 +76,7 @@ export function readHead (bytes: Uint8Array): { head: Head, bodyLength: number }
       checkSchema(header)
       return { head: { kind: 'schema', schema: Message.decode(bytes).header() as unknown as Schema }, bodyLength }
     }
-    case HEADER.BATCH: return { head: { kind: 'batch', batch: readBatch(header) }, bodyLength }
+    case HEADER.BATCH: return { head: { kind: 'batch', batch: { ...readBatch(header), cut: isCut(message) } }, bodyLength }
     case HEADER.DICTIONARY: {
       const data = header.table(DICTIONARY.data)
       if (data == null) throw new Malformed('a dictionary without values')
@@ -102,6 +110,15 @@ function readBlocks (footer: FlatTable, slot: number): FileBlock[] {
   })
 }
 
+function isCut (message: FlatTable): boolean {
+  let left = BATCH_KEYS_MAX
+  for (const entry of message.tables(MESSAGE.metadata)) {
+    if (Buffer.from(entry.text(0)).toString('latin1') === CUT) return true
+    if (--left === 0) return false
+  }
+  return false
+}
+
 function readBatch (table: FlatTable): BatchHead {
   const rows = table.size(BATCH.length)
   if (rows > BATCH_ROWS_MAX) throw new Malformed(`a record batch of ${rows} rows`)
@@ -112,7 +129,8 @@ function readBatch (table: FlatTable): BatchHead {
     rows,
     nodes,
     buffers: pairs(table, BATCH.buffers),
-    variadic: Array.from({ length: variadic.length }, (_, i) => table.sizeAt(variadic.start + i * 8))
+    variadic: Array.from({ length: variadic.length }, (_, i) => table.sizeAt(variadic.start + i * 8)),
+    cut: false
   }
   const compression = table.table(BATCH.compression)
   if (compression != null) {

@@ -108,7 +108,7 @@ export function decimalWidth (precision: number): 2 | 4 | 8 | 16 {
 }
 
 function narrowDecimals ({ bitWidth }: Decimal, { precision }: ColumnType, rows: Rows): Uint8Array {
-  const { valid, at, count } = rows
+  const { bytes, valid, at, count } = rows
   const view = viewOf(rows)
   const stride = bitWidth / 8
   const width = decimalWidth(precision)
@@ -116,8 +116,20 @@ function narrowDecimals ({ bitWidth }: Decimal, { precision }: ColumnType, rows:
   const out = new DataView(result.buffer)
   const limit = 10n ** BigInt(precision)
   const safe = 10 ** precision
+  // Of most values the upper words alone say that they are small enough.
+  const words = stride === 16 && width === 8 ? new Int32Array(bytes.buffer, bytes.byteOffset + at * 16, count * 4) : undefined
+  const highest = Math.floor(safe / 4294967296) - 1
+  const narrow = words == null ? undefined : new Int32Array(result.buffer)
   for (let i = 0; i < count; i++) {
     if (!isValid(valid, at + i)) continue
+    if (words != null) {
+      const high = words[i * 4 + 1] as number
+      if (high <= highest && high >= -highest && words[i * 4 + 2] === high >> 31 && words[i * 4 + 3] === high >> 31) {
+        narrow![i * 2] = words[i * 4] as number
+        narrow![i * 2 + 1] = high
+        continue
+      }
+    }
     const from = (at + i) * stride
     const small = smallDecimal(view, from, stride)
     if (small !== undefined && width <= 8) {

@@ -14,7 +14,7 @@ import { nestedText, type Parts } from '../values.ts'
 import { bodyOf } from './body.ts'
 import { unpack } from './compression.ts'
 import { guarded, malformed, openArrow, schemaMessage, type ArrowMessage } from './container.ts'
-import { columnsOf } from './layout.ts'
+import { columnsOf, offsetWidth, type Column as ArrowColumn } from './layout.ts'
 import { getterOf, type Getter } from './reader-values.ts'
 import { stagedType } from './staged.ts'
 import { columnTypeOf } from './types.ts'
@@ -74,8 +74,9 @@ function * groups (file: RandomAccess, messages: Iterable<ArrowMessage>, fields:
     const { head } = message
     if (head.kind === 'schema') continue
     // The library trusts what it reads: sizes and places are looked at before.
-    if (head.kind === 'batch') guarded(file, () => columnsOf(head.batch, fields, bodyOf(file, message)))
+    const columns = head.kind === 'batch' ? guarded(file, () => columnsOf(head.batch, fields, bodyOf(file, message))) : []
     const whole = wholeMessage(file, message)
+    for (const column of columns) if (column.base > 0) rebase(whole, column, message.offset)
     group.push(whole)
     bytes += whole.length
     if (head.kind === 'dictionary') dictionaries.push(whole)
@@ -95,6 +96,18 @@ function wholeMessage (file: RandomAccess, { offset, metadata, body }: ArrowMess
   const bytes = new Uint8Array(shift + metadata + body).subarray(shift)
   if (file.readInto(bytes, offset) < bytes.length) throw malformed(file, 'it became shorter while it was read')
   return bytes
+}
+
+/** Offsets of a record batch that was cut out of another begin somewhere; the library wants them to be those of its bytes. */
+function rebase (message: Uint8Array, { type, offsets, base, rows }: ArrowColumn, offset: number): void {
+  const at = message.byteOffset + (offsets!.start as number) - offset
+  if (offsetWidth(type) === 8) {
+    const values = new BigInt64Array(message.buffer, at, rows + 1)
+    for (let i = 0; i <= rows; i++) values[i]! -= BigInt(base)
+    return
+  }
+  const values = new Int32Array(message.buffer, at, rows + 1)
+  for (let i = 0; i <= rows; i++) values[i]! -= base
 }
 
 function decode (file: RandomAccess, messages: Uint8Array[]): Array<ReadonlyArray<FlechetteBatch<unknown>>> {

@@ -1,9 +1,9 @@
 /**
  * Cuts Arrow files and streams into blocks without unpacking anything: a block is an IPC stream of its own, made of the schema, the
- * dictionaries in force and the bytes of whole record batches. A record batch larger than wanted becomes several blocks of the same
- * bytes, each for some of its rows.
+ * dictionaries in force and the bytes of whole record batches. A record batch larger than wanted is cut (cut.ts), or, where that cannot be
+ * done, becomes several blocks of the same bytes, each for some of its rows.
  */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { DataType } from 'apache-arrow'
 import { ConversionError } from '../../errors.ts'
 import type { BlockRecipe, BlockTarget, Input, RecipePart } from '../../index.ts'
@@ -12,7 +12,8 @@ import { RandomAccess } from '../random-access.ts'
 import type { Column, TableParameters } from '../schema.ts'
 import { parseType, typeName } from '../types.ts'
 import { unifyTypes } from '../unify.ts'
-import { END_OF_STREAM, openArrow, schemaMessage, type ArrowContents, type ArrowMessage } from './container.ts'
+import { cutBatch, isCuttable, type Piece } from './cut.ts'
+import { END_OF_STREAM, guarded, openArrow, schemaMessage, type ArrowContents, type ArrowMessage } from './container.ts'
 import { stagedType } from './staged.ts'
 import { DICTIONARY_BYTES_MAX, READ_BYTES, SLICES_MAX } from './limits.ts'
 import { columnTypeOf } from './types.ts'
@@ -95,7 +96,7 @@ class Splitter {
       } else if (head.kind === 'batch' && head.batch.rows > 0) {
         const bytes = message.metadata + message.body
         if (this.#rows > 0 && this.#bytes + bytes > this.#wanted()) yield * this.#flush()
-        if (bytes > this.#wanted()) yield * this.#slices(message, head.batch.rows, bytes)
+        if (bytes > this.#wanted()) yield * isCuttable(message, this.#contents.schema.fields) ? this.#cuts(message, head.batch.rows) : this.#slices(message, head.batch.rows, bytes)
         else {
           this.#gathered.push({ offset: message.offset, length: bytes })
           this.#bytes += bytes
@@ -129,6 +130,17 @@ class Splitter {
     this.#bytes = this.#rows = 0
   }
 
+  * #cuts (message: ArrowMessage, rows: number): Generator<Block> {
+    const cuts = cutBatch(this.#file, message, this.#contents.schema.fields, this.#wanted())
+    for (;;) {
+      const next = guarded(this.#file, () => cuts.next())
+      if (next.done === true) break
+      const { from, to, pieces } = next.value
+      yield { ...this.#make(pieces), units: to - from, origin: { input: this.#input, line: this.#row + from + 1 } }
+    }
+    this.#row += rows
+  }
+
   * #slices ({ offset }: ArrowMessage, rows: number, bytes: number): Generator<Block> {
     // Read and hashed once, whatever the number of slices.
     const block = this.#make([{ offset, length: bytes }])
@@ -142,28 +154,34 @@ class Splitter {
     this.#row += rows
   }
 
-  #make (batches: Range[]): { parts: RecipePart[], size: number, digest: Uint8Array } {
-    const ranges: Range[] = []
-    for (const { offset, length } of [...[...this.#dictionaries.values()].flat(), ...batches]) {
-      const last = ranges.at(-1)
-      if (last != null && last.offset + last.length === offset) last.length += length
-      else ranges.push({ offset, length })
-    }
-    const hash = createHash('sha256').update(this.#schema)
-    let size = this.#schema.length + END_OF_STREAM.length
-    for (const { offset, length } of ranges) {
-      size += length
-      for (let done = 0; done < length;) {
-        const piece = this.#buffer.subarray(0, Math.min(this.#buffer.length, length - done))
-        if (this.#file.readInto(piece, offset + done) < piece.length) throw inputChanged(this.#file.name(), 'it became shorter')
-        hash.update(piece)
-        done += piece.length
+  #make (batches: Piece[]): { parts: RecipePart[], size: number, digest: Uint8Array } {
+    const hash = createHash('sha256')
+    const parts: RecipePart[] = []
+    let size = 0
+    for (const piece of [{ bytes: this.#schema }, ...[...this.#dictionaries.values()].flat(), ...batches, { bytes: END_OF_STREAM }]) {
+      const last = parts.at(-1)
+      if ('bytes' in piece) {
+        hash.update(piece.bytes)
+        size += piece.bytes.length
+        if (last != null && 'bytes' in last) last.bytes = Buffer.concat([last.bytes, piece.bytes])
+        else parts.push({ bytes: piece.bytes })
+        continue
       }
+      const { offset, length } = piece
+      this.#hash(hash, offset, length)
+      size += length
+      if (last != null && 'offset' in last && last.offset + last.length === offset) last.length += length
+      else parts.push({ input: this.#input, offset, length })
     }
-    return {
-      parts: [{ bytes: this.#schema }, ...ranges.map(range => ({ input: this.#input, ...range })), { bytes: END_OF_STREAM }],
-      size,
-      digest: new Uint8Array(hash.update(END_OF_STREAM).digest())
+    return { parts, size, digest: new Uint8Array(hash.digest()) }
+  }
+
+  #hash (hash: Hash, offset: number, length: number): void {
+    for (let done = 0; done < length;) {
+      const piece = this.#buffer.subarray(0, Math.min(this.#buffer.length, length - done))
+      if (this.#file.readInto(piece, offset + done) < piece.length) throw inputChanged(this.#file.name(), 'it became shorter')
+      hash.update(piece)
+      done += piece.length
     }
   }
 }

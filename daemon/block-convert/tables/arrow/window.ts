@@ -98,16 +98,18 @@ function loadOffsets (column: Column, from: number, to: number, end: number): { 
     offsets = new Float64Array(rows + 1)
     for (let i = 0; i <= rows; i++) offsets[i] = Number(wide[i])
   }
-  const first = offsets[0] as number
-  let before = first
+  const begin = offsets[0] as number
+  let before = begin
   for (let i = 0; i <= rows; i++) {
     const offset = offsets[i] as number
     if (offset < before) throw new Malformed('offsets of a column go backwards')
     before = offset
-    offsets[i] = offset - first
+    offsets[i] = offset - begin
   }
-  if (first < 0 || before > end) throw new Malformed('offsets of a column point outside of its values')
-  return { first, last: before, offsets }
+  const first = begin - column.base
+  const last = before - column.base
+  if (first < 0 || last > end) throw new Malformed('offsets of a column point outside of its values')
+  return { first, last, offsets }
 }
 
 /** Views are made texts one behind the other. */

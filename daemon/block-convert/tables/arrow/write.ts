@@ -6,7 +6,8 @@ import { parseType, typeName } from '../types.ts'
 import { encodeBatch } from './batch.ts'
 import { END_OF_STREAM, schemaMessage } from './container.ts'
 import { WRITE_BYTES, WRITE_ROWS } from './limits.ts'
-import { requireVectorRows, sinkOf, type Parts } from './sink.ts'
+import { requireVectorRows, type Parts } from './sink.ts'
+import { sinkOf } from './sinks.ts'
 import { arrowFields, storedType } from './types.ts'
 
 /** Writes `task.output`; gives the rows written. */

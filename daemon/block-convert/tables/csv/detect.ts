@@ -27,22 +27,25 @@ export function detectDialect (head: string, wanted: DialectSettings): { dialect
     const quoting = { quote, escape: wanted.escape ?? quote, ...(comment != null ? { comment } : {}) }
     return { delimiter: wanted.delimiter ?? anyDelimiter(head, quoting), ...quoting }
   }
+  const slashed = (form: Omit<Dialect, 'header'>): Omit<Dialect, 'header'> => {
+    const quoting = { ...form, escape: '\\' }
+    return { ...quoting, delimiter: wanted.delimiter ?? anyDelimiter(head, quoting) }
+  }
   const unusual: string[] = []
   let dialect = withQuote(wanted.quote ?? '"')
+  // A character with a meaning of its own is no escape.
+  const slash = wanted.escape == null && dialect.quote !== '' && ![dialect.delimiter, dialect.quote, comment].includes('\\')
   if (wanted.quote == null) {
     const single = withQuote('\'')
-    if (isQuotedBy(head, single, dialect)) {
-      dialect = single
+    const candidates = slash && head.includes('\\\'') ? [single, slashed(single)] : [single]
+    const found = candidates.find(candidate => isQuotedBy(head, candidate, dialect))
+    if (found != null) {
+      dialect = found
       unusual.push('quoted with \'')
     }
   }
-  if (wanted.escape == null && dialect.quote !== '' && dialect.delimiter !== '\\' && dialect.quote !== '\\' && comment !== '\\') {
-    const slashed = { ...dialect, escape: '\\' }
-    if (isEscaped(head, slashed, dialect)) {
-      dialect = { ...slashed, delimiter: wanted.delimiter ?? anyDelimiter(head, slashed) }
-      unusual.push('escaped with \\')
-    }
-  }
+  if (slash && dialect.escape !== '\\' && isEscaped(head, { ...dialect, escape: '\\' }, dialect)) dialect = slashed(dialect)
+  if (slash && dialect.escape === '\\') unusual.push('escaped with \\')
   if (wanted.delimiter == null && !(DELIMITERS as readonly string[]).includes(dialect.delimiter)) unusual.unshift(`delimited by '${dialect.delimiter}'`)
   return unusual.length === 0 ? { dialect } : { dialect, unusual: unusual.join(', ') }
 }

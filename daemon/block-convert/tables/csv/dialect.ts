@@ -1,6 +1,9 @@
 /** The little reading and writing of CSV that samples and headers need. */
 import type { Column, Dialect } from '../schema.ts'
 
+const LF = 10
+const CR = 13
+
 /** A field as read: null is an empty unquoted field, '' a quoted empty one. */
 export type Field = string | null
 
@@ -17,8 +20,18 @@ export interface ParseOptions {
  * leaves out the last record unless its end is there. Blank lines are skipped unless there is a single column.
  */
 export function parseRecords (text: string, dialect: Dialect, options: ParseOptions = {}): Field[][] {
-  const { delimiter, quote, comment } = dialect
   const { counts } = options
+  const delimiter = dialect.delimiter.charCodeAt(0)
+  // NaN, which no character is, if there are none.
+  const quote = dialect.quote.charCodeAt(0)
+  const comment = (dialect.comment ?? '').charCodeAt(0)
+  const fieldEnd = (from: number): number => {
+    for (let i = from; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code === delimiter || code === LF || code === CR) return i
+    }
+    return text.length
+  }
   const limit = options.limit ?? Infinity
   const records: Field[][] = []
   let record: Field[] = []
@@ -26,12 +39,13 @@ export function parseRecords (text: string, dialect: Dialect, options: ParseOpti
   const end = text.length
   while (i < end && records.length < limit) {
     let value: Field
-    if (comment != null && record.length === 0 && text[i] === comment) {
+    const code = text.charCodeAt(i)
+    if (code === comment && record.length === 0) {
       while (i < end && text[i] !== '\n' && text[i] !== '\r') i++
       i += text[i] === '\r' && text[i + 1] === '\n' ? 2 : 1
       continue
     }
-    if (text[i] === quote) {
+    if (code === quote) {
       let close = closing(text, i, dialect)
       if (close < 0) {
         if (counts != null) counts.open = true
@@ -41,14 +55,15 @@ export function parseRecords (text: string, dialect: Dialect, options: ParseOpti
       value = unescaped(text.slice(i + 1, close), dialect)
       i = Math.min(close + 1, end)
       // What follows a closing quote is an error the scanner reports; here it is skipped.
+      const after = i
+      i = fieldEnd(i)
       if (counts != null) {
         counts.quoted++
-        if (i < end && text[i] !== delimiter && text[i] !== '\n' && text[i] !== '\r') counts.unsound++
+        if (i > after) counts.unsound++
       }
-      while (i < end && text[i] !== delimiter && text[i] !== '\n' && text[i] !== '\r') i++
     } else {
       const start = i
-      while (i < end && text[i] !== delimiter && text[i] !== '\n' && text[i] !== '\r') i++
+      i = fieldEnd(i)
       value = i > start ? text.slice(start, i) : null
     }
     if (i >= end) {
@@ -58,17 +73,17 @@ export function parseRecords (text: string, dialect: Dialect, options: ParseOpti
       return records
     }
     record.push(value)
-    const byte = text[i++]
-    if (byte === delimiter) {
+    const ending = text.charCodeAt(i++)
+    if (ending === delimiter) {
       if (i < end) continue
       if (options.partial === true) return records
       record.push(null)
       records.push(record)
       return records
     }
-    if (byte === '\r') {
+    if (ending === CR) {
       if (i >= end && options.partial === true) return records
-      if (text[i] === '\n') i++
+      if (text.charCodeAt(i) === LF) i++
     }
     if (record.length > 1 || record[0] !== null || options.columns === 1) records.push(record)
     record = []

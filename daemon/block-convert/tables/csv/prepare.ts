@@ -28,7 +28,7 @@ export async function prepareCsv (inputs: Input[], wanted: TableSettings): Promi
   let left = SAMPLE_TOTAL_BYTES
   // One after the other: the texts of all together may be large.
   for (const input of inputs) {
-    const samples = await readSamples(input, left > 0 ? undefined : Math.min(SAMPLE_HEAD_BYTES, SAMPLE_TOTAL_BYTES / inputs.length))
+    const samples = await readSamples(input, left > 0 ? undefined : Math.min(SAMPLE_HEAD_BYTES, Math.ceil(SAMPLE_TOTAL_BYTES / inputs.length)))
     left -= Math.min(input.size, SAMPLE_WHOLE_BYTES)
     complete &&= samples.length === 1 && samples[0]!.last
     if (samples[0]!.marked === true) marked.push(nameOf(input))

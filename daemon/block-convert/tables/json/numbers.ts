@@ -12,6 +12,7 @@ const INTEGER = /^-?\d+$/
 
 /** Whether a number is exactly what the shortest form of its double says. `-0` is the double -0. */
 export function keepsDouble (lexeme: string): boolean {
+  if (lexeme.length <= DOUBLE_DIGITS && !lexeme.includes('e') && !lexeme.includes('E')) return true
   const value = Number(lexeme)
   const shortest = String(value)
   return shortest === lexeme || (Number.isFinite(value) && canonicalNumber(shortest) === canonicalNumber(lexeme))

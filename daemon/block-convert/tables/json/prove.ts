@@ -112,7 +112,7 @@ export class RecordProver {
       while (space[bytes[i]!] === 1) i++
       const from = i
       let byte = bytes[i]!
-      if (matches(bytes, i, NULL)) {
+      if (byte === NULL[0] && matches(bytes, i, NULL)) {
         byte = bytes[i += NULL.length]!
       } else {
         switch (kinds[column]) {

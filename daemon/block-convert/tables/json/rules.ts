@@ -64,7 +64,8 @@ function valueRule (type: ColumnType, options: RuleOptions): Rule {
     }
     case 'BIGINT': {
       const rule = lexicalRule('BIGINT')
-      return number(lexeme => rule(lexeme) && (options.fixed || !isNegativeZero(lexeme)))
+      const whole = number(lexeme => rule(lexeme) && (options.fixed || !isNegativeZero(lexeme)))
+      return (json, noticed) => shortInteger(json) || whole(json, noticed)
     }
     case 'DECIMAL': {
       const rule = lexicalRule(typeName(type))
@@ -110,17 +111,42 @@ function list (element: Rule): Rule {
 function struct (fields: Array<[string, Rule]>): Rule {
   const index = new Map(fields.map(([name], i) => [name, i]))
   const rules = fields.map(([, rule]) => rule)
+  // As they are usually written, and in their usual order.
+  const keys = fields.map(([name]) => `${JSON.stringify(name)}:`)
   return (json, noticed) => {
     if (json.peek() !== OPEN_OBJECT) return false
     if (!json.enter(CLOSE_OBJECT)) return true
-    // A struct may stand in itself by way of a list, so this cannot be kept between calls.
-    const seen = new Uint8Array(rules.length)
+    // A struct may stand in itself by way of a list, so nothing is kept between calls.
+    const seen: boolean[] = []
+    let next = 0
     do {
-      const at = index.get(json.key())
-      if (at == null || seen[at] === 1) return false
-      seen[at] = 1
+      json.peek()
+      const key = keys[next]
+      let at: number | undefined = next
+      if (key != null && json.text.startsWith(key, json.position)) json.position += key.length
+      else at = index.get(json.key())
+      if (at == null || seen[at] === true) return false
+      seen[at] = true
+      next = at + 1
       if (!rules[at]!(json, noticed)) return false
     } while (json.more(CLOSE_OBJECT))
     return true
   }
+}
+
+/** Digits that fit 64 bits whatever they are. */
+const SAFE_DIGITS = 18
+
+/** Passes over an integer that needs no second look; the scanner stays where it is if there is none. */
+function shortInteger (json: JsonScanner): boolean {
+  json.peek()
+  const { text, position } = json
+  const first = text.charCodeAt(position) === 45 ? position + 1 : position
+  let i = first
+  let code = text.charCodeAt(i)
+  while (code >= 48 && code <= 57) code = text.charCodeAt(++i)
+  if (i === first || i - first > SAFE_DIGITS || code === 46 || code === 101 || code === 69) return false
+  if (text.charCodeAt(first) === 48 && (i - first > 1 || first > position)) return false
+  json.position = i
+  return true
 }

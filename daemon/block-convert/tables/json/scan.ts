@@ -155,6 +155,7 @@ export class ElementScanner implements RecordScanner {
       to = skipper.skip(bytes, from, end)
       if (to < 0) return this.#missing(last, from)
       if (to === from) throw this.#bad('a value is expected', from)
+      if (to - from > RECORD_BYTES_MAX) throw this.#bad(`it is longer than ${RECORD_BYTES_MAX} bytes`, from)
       this.#prover.careful(bytes, from, to, { path: this.#path, line: this.#lineAt(from) })
     }
     skipper.reset()

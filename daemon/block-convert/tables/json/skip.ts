@@ -15,7 +15,8 @@ for (const code of [0, 9, 10, 13, 32, COMMA]) ROLES[code] = ENDS
 
 /** The position behind the value that begins at `at`, or -1 if it does not end before `end`. The byte at `end` is a zero or white space. */
 export function skipValue (bytes: Buffer, at: number, end: number): number {
-  return new Skipper().skip(bytes, at, end)
+  whole.reset()
+  return whole.skip(bytes, at, end)
 }
 
 /** The same for a value that comes in pieces: goes on where it stopped, for a value of many megabytes is looked at only once. */
@@ -67,3 +68,5 @@ export class Skipper {
     return -1
   }
 }
+
+const whole = new Skipper()

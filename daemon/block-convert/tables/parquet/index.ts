@@ -6,13 +6,14 @@ import { prepareParquet } from './inputs.ts'
 import { inspectParquet } from './inspect.ts'
 import { parquetMerger } from './merge.ts'
 import { readParquet } from './reader.ts'
+import { readableBlock } from './rewrite.ts'
 import { splitParquet } from './split.ts'
 import { parquetFrom, writeParquet } from './sql.ts'
 
 export const parquetSource: SourceFormat = {
   prepare: async inputs => ({ ...await prepareParquet(inputs), source: { format: 'parquet' } }),
   split: splitParquet,
-  from: parquetFrom,
+  from: async task => parquetFrom({ ...task, path: await readableBlock(task.path, `${task.output}.unpacked`) }),
   examine: examineParquet
 }
 
@@ -30,8 +31,8 @@ function examineParquet ({ path, params: { columns, present } }: Pick<EngineTask
     while (batches.next().done !== true);
   } catch (error) {
     if (!(error instanceof ConversionError) || error.code === 'input-unreadable') return
-    // The path is that of a worker's copy, and row groups are numbered within the block: its first row, which the requester tells, says more.
-    throw new ConversionError(error.code, error.message.replaceAll(path, 'the block').replace(/^the block(, row group \d+)?, /, ''), error.details)
+    // The path is that of a worker's copy.
+    throw new ConversionError(error.code, error.message.replaceAll(path, 'the block'), error.details)
   }
 }
 

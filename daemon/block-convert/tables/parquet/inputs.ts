@@ -35,31 +35,48 @@ class Remark {
  * @throws ConversionError `bad-input`, `unsupported` or `input-unreadable`
  */
 export async function prepareParquet (inputs: Input[]): Promise<{ columns: Column[], notes: Note[] }> {
+  const fine = new Set<string>()
+  const first = unite(inputs, fine, true)
+  // What the first inputs were thought to be has to be thought again in the light of the last.
+  const { columns, notes } = first.late ? unite(inputs, fine, false) : first
+  return { columns, notes }
+}
+
+/**
+ * `fine`: paths of leaves that hold finer digits in some input than their type; `probe` adds to them. `late`: one was found when other
+ * inputs had been united already.
+ */
+function unite (inputs: Input[], fine: Set<string>, probe: boolean): { columns: Column[], notes: Note[], late: boolean } {
   const union = new ColumnUnion()
-  const fine = findFineTimes(inputs)
   const zoneless = new Remark()
   const cut = new Remark()
   const empty = new Remark()
   const utc = new Remark()
   const geo: string[] = []
-  for (const { path } of inputs) {
+  let late = false
+  for (const [i, { path }] of inputs.entries()) {
     const file = new RandomAccess({ path, size: 0 })
     try {
       const footer = readFooter(file)
       const columns = readColumns(footer, path)
       for (const column of columns) {
-        for (const leaf of column.leaves.filter(leaf => mayLoseDigits(leaf) && fine.has(leaf.path))) {
+        for (const [l, leaf] of column.leaves.entries()) {
+          if (leaf.nothing) empty.add(column.name)
+          if (leaf.utc) utc.add(column.name)
+          if (!mayLoseDigits(leaf)) continue
+          if (probe && !fine.has(leaf.path) && losesDigits(file, footer, column, l)) {
+            fine.add(leaf.path)
+            late ||= i > 0
+          }
+          if (!fine.has(leaf.path)) continue
           if (leaf.parsed.kind === 'TIMESTAMPTZ') {
             keepNanoseconds(column, leaf)
             zoneless.add(column.name)
           } else cut.add(column.name)
         }
       }
-      union.add(path, columns.map(column => ({ name: column.name, type: column.type, ...(holdsNothing(column) ? { nothing: true } : {}) })))
-      for (const { name, leaves } of columns) {
-        if (leaves.some(leaf => leaf.nothing)) empty.add(name)
-        if (leaves.some(leaf => leaf.utc)) utc.add(name)
-      }
+      // Not yet: types that are about to change might not go together.
+      if (!late) union.add(path, columns.map(column => ({ name: column.name, type: column.type, ...(holdsNothing(column) ? { nothing: true } : {}) })))
       if (hasMetadata(footer, 'geo')) geo.push(path)
     } finally {
       file.close()
@@ -71,24 +88,7 @@ export async function prepareParquet (inputs: Input[]): Promise<{ columns: Colum
   notes.push(...empty.note('columns-empty', subject => `${subject}: there is no type and no value; the type is that of the other inputs, or text`))
   notes.push(...utc.note('times-in-utc', subject => `${subject}: times of the day are in UTC and stay so; that they are is not kept`))
   if (geo.length > 0) notes.push({ code: 'metadata-dropped', message: `'${geo[0]}'${geo.length > 1 ? ` and ${geo.length - 1} more inputs` : ''} describe geometry in metadata of their own (GeoParquet), which is not kept; the geometry itself stays bytes (WKB)`, input: geo[0]! })
-  return { columns: union.columns, notes }
-}
-
-/** Paths of leaves that hold finer digits in some input than their type. */
-function findFineTimes (inputs: Input[]): Set<string> {
-  const fine = new Set<string>()
-  for (const { path } of inputs) {
-    const file = new RandomAccess({ path, size: 0 })
-    try {
-      const footer = readFooter(file)
-      for (const column of readColumns(footer, path)) {
-        for (const [i, leaf] of column.leaves.entries()) if (mayLoseDigits(leaf) && !fine.has(leaf.path) && losesDigits(file, footer, column, i)) fine.add(leaf.path)
-      }
-    } finally {
-      file.close()
-    }
-  }
-  return fine
+  return { columns: union.columns, notes, late }
 }
 
 /** A column without a type holds nothing that could not become anything. */

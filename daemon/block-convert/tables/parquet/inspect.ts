@@ -9,7 +9,7 @@
 import { ConversionError } from '../../errors.ts'
 import type { BlockSource } from '../../index.ts'
 import { FILE, readFooter, ROW_GROUP, type ColumnChunk, type Footer } from './footer.ts'
-import { readPage } from './pages.ts'
+import { readPage, type Page } from './pages.ts'
 import { readColumns } from './schema.ts'
 import { schemaFields } from './schema-writer.ts'
 import { RandomAccess } from '../random-access.ts'
@@ -60,7 +60,7 @@ function walkPages (file: RandomAccess, chunk: ColumnChunk, where: string): void
   let uncompressed = 0
   let dictionaries = 0
   while (offset < chunk.end) {
-    const page = readPage(file, chunk, offset)
+    const page = locatedPage(file, chunk, offset, where)
     uncompressed += page.start - offset + page.uncompressed
     offset = page.start + page.compressed
     if (page.kind === 'dictionary') dictionaries++
@@ -69,4 +69,12 @@ function walkPages (file: RandomAccess, chunk: ColumnChunk, where: string): void
   if (values !== chunk.values) throw new ConversionError('bad-input', `${where}: its pages have ${values} values instead of ${chunk.values}`)
   if (dictionaries > 1) throw new ConversionError('bad-input', `${where}: it has ${dictionaries} dictionaries`)
   if (uncompressed !== chunk.uncompressed) throw new ConversionError('bad-input', `${where}: its pages have ${uncompressed} bytes when unpacked instead of ${chunk.uncompressed}`)
+}
+
+function locatedPage (file: RandomAccess, chunk: ColumnChunk, offset: number, where: string): Page {
+  try {
+    return readPage(file, chunk, offset)
+  } catch (error) {
+    throw error instanceof ConversionError ? new ConversionError(error.code, `${where}: ${error.message}`, error.details) : error
+  }
 }

@@ -26,12 +26,21 @@ export interface LeafPage {
   opens: number | undefined
 }
 
+export interface LeafOptions {
+  /** Hold what the footer claims about the values against them. @default false */
+  claims?: boolean
+  /** The file is a block of another, whose name and numbers of row groups tell nobody anything. @default false */
+  block?: boolean
+  /** What to make of the stored values. @default their canonical form */
+  decode?: Decoder
+}
+
 export class LeafPages {
   readonly leaf: Leaf
   readonly #file: RandomAccess
   readonly #chunks: LeafChunk[]
   readonly #decode: Decoder
-  readonly #checksClaims: boolean
+  readonly #options: LeafOptions
   #chunk: ColumnChunk | undefined
   #nextChunk = 0
   #offset = 0
@@ -41,12 +50,12 @@ export class LeafPages {
   #dictionary: unknown[] | undefined
   #claims: ChunkClaims | undefined
 
-  constructor (file: RandomAccess, leaf: Leaf, chunks: LeafChunk[], claims: boolean) {
+  constructor (file: RandomAccess, leaf: Leaf, chunks: LeafChunk[], options: LeafOptions = {}) {
     this.leaf = leaf
     this.#file = file
     this.#chunks = chunks
-    this.#decode = decoderOf(leaf)
-    this.#checksClaims = claims
+    this.#decode = options.decode ?? decoderOf(leaf)
+    this.#options = options
   }
 
   /**
@@ -62,7 +71,7 @@ export class LeafPages {
         if (!this.#open()) return undefined
         continue
       }
-      const page = readPage(this.#file, chunk, this.#offset)
+      const page = this.#guarded(() => readPage(this.#file, chunk, this.#offset))
       this.#offset = page.start + page.compressed
       if (page.kind === 'index') continue
       if (page.kind === 'dictionary') {
@@ -93,14 +102,14 @@ export class LeafPages {
   }
 
   bad (what: string): ConversionError {
-    const group = this.#nextChunk === 0 ? '' : `, row group ${this.#nextChunk}`
-    return new ConversionError('bad-input', `${this.#file.name()}${group}, column '${this.leaf.path}': ${what}`, { column: this.leaf.path })
+    const where = this.#options.block === true ? '' : `${this.#file.name()}${this.#nextChunk === 0 ? '' : `, row group ${this.#nextChunk}`}, `
+    return new ConversionError('bad-input', `${where}column '${this.leaf.path}': ${what}`, { column: this.leaf.path })
   }
 
   /** Pages behind the last value of a chunk have none. */
   #requireNoMore (chunk: ColumnChunk): void {
     while (this.#offset < chunk.end) {
-      const page = readPage(this.#file, chunk, this.#offset)
+      const page = this.#guarded(() => readPage(this.#file, chunk, this.#offset))
       if (page.kind !== 'index' && page.kind !== 'dictionary' && page.values > 0) throw this.bad('it has more values than rows')
       this.#offset = page.start + page.compressed
     }
@@ -117,7 +126,7 @@ export class LeafPages {
     this.#left = chunk.values
     this.#opens = rows
     this.#dictionary = undefined
-    this.#claims = this.#checksClaims ? this.#guarded(() => new ChunkClaims(this.#file, this.leaf, chunk, this.#decode)) : undefined
+    this.#claims = this.#options.claims === true ? this.#guarded(() => new ChunkClaims(this.#file, this.leaf, chunk, this.#decode)) : undefined
     return true
   }
 
@@ -213,7 +222,7 @@ export class LeafPages {
       return work()
     } catch (error) {
       if (!(error instanceof ConversionError)) throw this.bad(`a page cannot be decoded (${(error as Error).message})`)
-      if (error.code === 'bad-input' && !error.message.startsWith(this.#file.name())) throw this.bad(error.message)
+      if (error.code === 'bad-input' && error.details.column == null) throw this.bad(error.message)
       throw error
     }
   }

@@ -2,9 +2,10 @@
  * Times stored in nanoseconds whose type holds microseconds. Timestamps with a zone become timestamps in UTC without one where digits would
  * be lost, for those hold nanoseconds; other times lose the digits, which is told.
  */
-import { LeafPages } from './leaf-pages.ts'
 import type { Footer } from './footer.ts'
+import { LeafPages } from './leaf-pages.ts'
 import type { RandomAccess } from '../random-access.ts'
+import { wholeMicrosDecoder } from './reader-numbers.ts'
 import type { Column } from '../schema.ts'
 import type { Leaf, Node, ParquetColumn } from './schema.ts'
 import { parseType, typeName, type ColumnType } from '../types.ts'
@@ -17,13 +18,12 @@ export function mayLoseDigits ({ parsed: { kind }, unitsPerSecond }: Leaf): bool
 /** Whether it does: a value that is no whole number of microseconds. Goes through the leaf's pages up to the first one. */
 export function losesDigits (file: RandomAccess, footer: Footer, column: ParquetColumn, index: number): boolean {
   const leaf = column.leaves[index]!
-  // Of INT64 leaves the integers themselves, whatever they count.
-  const parsed: ColumnType = { kind: leaf.physical === 'INT96' ? 'TIMESTAMP_NS' : 'BIGINT', precision: 0, scale: 0 }
-  const pages = new LeafPages(file, { ...leaf, parsed }, footer.rowGroups.map(({ rows, chunks }) => ({ rows, chunk: chunks[column.firstLeaf + index]! })), false)
+  const chunks = footer.rowGroups.map(group => ({ rows: group.rows, chunk: group.chunks[column.firstLeaf + index]! }))
+  const pages = new LeafPages(file, leaf, chunks, { decode: wholeMicrosDecoder(leaf) })
   for (;;) {
     const page = pages.next(0)
     if (page == null || typeof page === 'number') return false
-    for (const value of page.values()) if (typeof value === 'bigint' ? value % 1000n !== 0n : (value as number) % 1000 !== 0) return true
+    if (page.values().includes(false)) return true
   }
 }
 

@@ -54,7 +54,7 @@ export function readPage (file: RandomAccess, chunk: ColumnChunk, offset: number
     const bytes = file.read(offset, available)
     try {
       const { struct, end } = parseThrift(bytes)
-      return check(file, chunk, pageOf(struct, offset + end))
+      return check(chunk, pageOf(struct, offset + end))
     } catch (error) {
       // the header may just be longer than the window; at the end of the chunk, or of patience, it is malformed
       if (!(error instanceof ConversionError) || available < window || window >= PAGE_HEADER_BYTES_MAX) throw error
@@ -111,8 +111,8 @@ function encoding (struct: ThriftStruct, id: number): Encoding {
   return name
 }
 
-function check (file: RandomAccess, chunk: ColumnChunk, page: Page): Page {
-  const bad = (what: string): ConversionError => new ConversionError('bad-input', `${file.name()}: a page of ${what} does not fit (byte ${page.start})`)
+function check (chunk: ColumnChunk, page: Page): Page {
+  const bad = (what: string): ConversionError => new ConversionError('bad-input', `a page of ${what} does not fit (byte ${page.start})`)
   if (page.compressed < 0 || page.start + page.compressed > chunk.end) throw bad(`${page.compressed} bytes`)
   if (page.uncompressed < 0 || page.uncompressed > PAGE_BYTES_MAX) throw bad(`${page.uncompressed} uncompressed bytes`)
   if (page.values < 0 || page.values > PAGE_VALUES_MAX) throw bad(`${page.values} values`)

@@ -20,7 +20,6 @@ type Bound = { value: number | bigint | string | boolean, bytes?: Uint8Array }
 
 export class ChunkClaims {
   readonly #leaf: Leaf
-  readonly #where: string
   readonly #mins: Bound[] = []
   readonly #maxs: Bound[] = []
   readonly #claimedNulls: number | undefined
@@ -30,7 +29,6 @@ export class ChunkClaims {
   /** @throws ConversionError `bad-input` if the claims themselves are malformed */
   constructor (file: RandomAccess, leaf: Leaf, chunk: ColumnChunk, decode: Decoder) {
     this.#leaf = leaf
-    this.#where = `${file.name()}, column '${leaf.path}'`
     const statistics = getField(chunk.metadata, COLUMN.statistics)
     if (statistics?.type === T.STRUCT) {
       const struct = statistics.value as ThriftStruct
@@ -69,7 +67,7 @@ export class ChunkClaims {
       const length = width === 0 ? view.getUint32(position, true) : width
       if (width === 0) position += 4
       if (i % step === 0 && !sbbfContains(this.#bloom, xxhash64(bytes.subarray(position, position + length)))) {
-        throw new ConversionError('bad-input', `${this.#where}: its bloom filter denies a value that is there`)
+        throw new ConversionError('bad-input', 'its bloom filter denies a value that is there')
       }
       position += length
     }
@@ -80,7 +78,7 @@ export class ChunkClaims {
     // Writers do not agree on what counts as NULL within nested values; they would lead nobody astray by too many.
     const nested = this.#leaf.maxRepetition > 0 || this.#leaf.maxDefinition > 1
     if (this.#claimedNulls !== undefined && (nested ? this.#claimedNulls < this.#nulls : this.#claimedNulls !== this.#nulls)) {
-      throw new ConversionError('bad-input', `${this.#where}: ${this.#claimedNulls} NULLs are claimed, ${this.#nulls} are there`)
+      throw new ConversionError('bad-input', `${this.#claimedNulls} NULLs are claimed, ${this.#nulls} are there`)
     }
   }
 
@@ -105,7 +103,7 @@ export class ChunkClaims {
       bound = { value: decode(framed, 'PLAIN', 1)[0] as Bound['value'] }
     }
     const other = list[0]
-    if (other !== undefined && !Object.is(other.value, bound.value)) throw new ConversionError('bad-input', `${this.#where}: its footer has two different bounds`)
+    if (other !== undefined && !Object.is(other.value, bound.value)) throw new ConversionError('bad-input', 'its footer has two different bounds')
     list.push(bound)
   }
 
@@ -115,7 +113,7 @@ export class ChunkClaims {
       const bytes = Buffer.from(value, this.#leaf.parsed.kind === 'BLOB' ? 'latin1' : 'utf8')
       if (Buffer.compare(bytes, bound.bytes) * direction <= 0) return
     }
-    throw new ConversionError('bad-input', `${this.#where}: a value lies outside of the bounds its footer claims`)
+    throw new ConversionError('bad-input', 'a value lies outside of the bounds its footer claims')
   }
 
   #readBloom (file: RandomAccess, chunk: ColumnChunk): Uint32Array | undefined {
@@ -123,10 +121,10 @@ export class ChunkClaims {
     if (offset?.type !== T.I64 || (offset.value as bigint) <= 0n) return undefined
     const at = Number(offset.value)
     const length = getField(chunk.metadata, COLUMN.bloomLength)?.value
-    if (typeof length !== 'number' || length <= 0 || length > BLOOM_BYTES_MAX) throw new ConversionError('bad-input', `${this.#where}: its bloom filter has no sensible size`)
+    if (typeof length !== 'number' || length <= 0 || length > BLOOM_BYTES_MAX) throw new ConversionError('bad-input', 'its bloom filter has no sensible size')
     const bytes = file.read(at, length)
     const filter = readBloomFilter({ view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), offset: 0 })
-    if (filter === undefined) throw new ConversionError('bad-input', `${this.#where}: its bloom filter is of an unknown kind`)
+    if (filter === undefined) throw new ConversionError('bad-input', 'its bloom filter is of an unknown kind')
     return filter.blocks
   }
 }

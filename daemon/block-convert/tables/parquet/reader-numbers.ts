@@ -33,6 +33,29 @@ export function numberDecoder (leaf: Leaf): Decoder {
   return (bytes, encoding, count) => finish(numbers(leaf, bytes, encoding, count) as never)
 }
 
+/** Of nanoseconds in INT64 or INT96: whether each value is a whole number of microseconds. */
+export function wholeMicrosDecoder (leaf: Leaf): Decoder {
+  if (leaf.physical === 'INT96') {
+    const decode = numberDecoder(leaf)
+    return (bytes, encoding, count) => {
+      // Also proves that all of them are within reach of microseconds.
+      decode(bytes, encoding, count)
+      const view = viewOf(bytes)
+      return Array.from({ length: count }, (_, i) => remainder(view.getInt32(i * 12 + 4, true), view.getUint32(i * 12, true)) === 0)
+    }
+  }
+  return (bytes, encoding, count) => {
+    const raw = numbers(leaf, bytes, encoding, count) as BigInt64Array
+    const halves = new Int32Array(raw.buffer, raw.byteOffset, raw.length * 2)
+    return Array.from({ length: count }, (_, i) => remainder(halves[2 * i + 1] as number, (halves[2 * i] as number) >>> 0) === 0)
+  }
+}
+
+/** Of a division by 1000, without a bigint. */
+function remainder (high: number, low: number): number {
+  return (high % 1000 * (4294967296 % 1000) + low) % 1000
+}
+
 type Numbers = Int32Array | BigInt64Array | Float32Array | Float64Array
 
 function numbers (leaf: Leaf, bytes: Uint8Array, encoding: Encoding, count: number): Numbers {

@@ -9,6 +9,7 @@ import { delta, numberDecoder } from './reader-numbers.ts'
 import type { Leaf } from './schema.ts'
 import { canonicalInteger } from '../values.ts'
 import { decodeRuns } from './reader-runs.ts'
+import { unsplit } from './stream-split.ts'
 
 /** Bytes of one value, in a page: `bytes[start, start + length)`. */
 type FromBytes = (bytes: Uint8Array, start: number, length: number) => unknown
@@ -115,8 +116,7 @@ function fixedDecoder (leaf: Leaf, make: FromBytes): Decoder {
     let data = bytes
     if (encoding === 'BYTE_STREAM_SPLIT') {
       requireBytes(bytes, count * length)
-      data = new Uint8Array(count * length)
-      for (let i = 0; i < count; i++) for (let b = 0; b < length; b++) data[i * length + b] = bytes[b * count + i] as number
+      data = unsplit(bytes.subarray(0, count * length), length)
     } else if (encoding !== 'PLAIN') throw unsupportedEncoding(leaf, encoding)
     requireBytes(data, count * length)
     const view = viewOf(data)

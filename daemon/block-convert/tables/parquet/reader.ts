@@ -11,7 +11,7 @@ import { NestedReader } from './assemble.ts'
 import { coercer } from '../coerce.ts'
 import { readFooter, type Footer } from './footer.ts'
 import { holdsNothing } from './inputs.ts'
-import { LeafPages } from './leaf-pages.ts'
+import { LeafPages, type LeafOptions } from './leaf-pages.ts'
 import { RandomAccess } from '../random-access.ts'
 import { batchRows, type Batch } from '../readers/batch.ts'
 import type { Column } from '../schema.ts'
@@ -27,7 +27,7 @@ export interface ParquetReadOptions {
   claims?: boolean
   /** The file has only these columns (positions in `columns`), in this order; the others are NULL. @default all */
   present?: number[]
-  /** The file's columns may have narrower types than `columns`; their values become those of the wider ones (coerce.ts). @default false */
+  /** It is a block of a source: its columns may have narrower types than `columns`, whose values theirs become (coerce.ts). @default false */
   widen?: boolean
 }
 
@@ -51,7 +51,7 @@ export function * readParquet (source: BlockSource, columns: Column[], options: 
     const found = readColumns(footer, file.name())
     const wanted = present == null ? columns : present.map(position => columns[position]!)
     requireColumns(found, wanted, file.name(), widen)
-    const readers = found.map((column, i) => columnSource(file, footer, column, wanted[i]!.type, claims))
+    const readers = found.map((column, i) => columnSource(file, footer, column, wanted[i]!.type, { claims, block: widen }))
     const from = Math.min(rows?.[0] ?? 0, footer.rows)
     const to = Math.min(rows?.[1] ?? footer.rows, footer.rows)
     if (from > 0) for (const reader of readers) reader.skip(from)
@@ -103,8 +103,8 @@ function canWiden (column: ParquetColumn, type: string): boolean {
   }
 }
 
-function columnSource (file: RandomAccess, footer: Footer, column: ParquetColumn, type: string, claims: boolean): ColumnSource {
-  const pages = column.leaves.map((leaf, i) => new LeafPages(file, leaf, footer.rowGroups.map(({ rows, chunks }) => ({ rows, chunk: chunks[column.firstLeaf + i]! })), claims))
+function columnSource (file: RandomAccess, footer: Footer, column: ParquetColumn, type: string, options: LeafOptions): ColumnSource {
+  const pages = column.leaves.map((leaf, i) => new LeafPages(file, leaf, footer.rowGroups.map(({ rows, chunks }) => ({ rows, chunk: chunks[column.firstLeaf + i]! })), options))
   const coerce = holdsNothing(column) || storedType(type) === column.type ? undefined : coercer(column.node.type, parseType(type))
   if (!isNested(column.node.type)) {
     const reader = new FlatReader(pages[0]!)

@@ -6,18 +6,17 @@ import { createHash } from 'node:crypto'
 import { ConversionError } from '../../errors.ts'
 import type { BlockRecipe, BlockTarget, Input, RecipePart } from '../../index.ts'
 import { inputChanged } from '../../source.ts'
-import { COLUMN, FILE, MAGIC, readFooter, type Footer, type RowGroup } from './footer.ts'
+import { FILE, MAGIC, readFooter, type Footer, type RowGroup } from './footer.ts'
 import { GAP_BYTES_MAX, READ_BYTES, SLICES_MAX } from './limits.ts'
 import { setOrdinal, shiftRowGroup } from './merge.ts'
 import { keepWhereWanted } from './nanoseconds.ts'
-import { ENCODINGS } from './pages.ts'
 import { readColumns, type ParquetColumn } from './schema.ts'
 import { engineSchema, footerTail } from './schema-writer.ts'
 import { RandomAccess } from '../random-access.ts'
 import { requireColumns } from './reader.ts'
 import type { TableParameters } from '../schema.ts'
 import { serializeThrift } from './thrift-writer.ts'
-import { getField, T, type ThriftField, type ThriftList, type ThriftStruct } from './thrift.ts'
+import { T, type ThriftField, type ThriftStruct } from './thrift.ts'
 import { presentIn } from '../unify.ts'
 
 /**
@@ -62,16 +61,13 @@ function requireKnown (columns: ParquetColumn[], params: TableParameters, names:
   return present
 }
 
-/** What the engine would fail at, in words of its own. */
+/** What nobody here can unpack; the rest that the engine cannot is unpacked for it (rewrite.ts). */
 function requireReadable (footer: Footer, columns: ParquetColumn[], path: string): void {
   const leaves = columns.flatMap(column => column.leaves)
   for (const [g, group] of footer.rowGroups.entries()) {
-    for (const [c, { codec, type, metadata }] of group.chunks.entries()) {
+    for (const [c, { codec }] of group.chunks.entries()) {
       const no = (what: string): ConversionError => new ConversionError('unsupported', `${path}, row group ${g + 1}, column '${leaves[c]!.path}': ${what}`, { path, column: leaves[c]!.path })
-      if (codec === 'LZ4' || codec === 'LZO') throw no(`pages compressed with ${codec} cannot be read; write the file again with another compression${codec === 'LZ4' ? ' (LZ4_RAW is the newer form of LZ4)' : ''}`)
-      const encodings = getField(metadata, COLUMN.encodings)?.value as ThriftList | undefined
-      const splits = Array.isArray(encodings?.values) && encodings.values.includes(ENCODINGS.indexOf('BYTE_STREAM_SPLIT'))
-      if (splits && type !== 'FLOAT' && type !== 'DOUBLE') throw no('pages encoded as BYTE_STREAM_SPLIT can be read for FLOAT and DOUBLE only; write the file again with another encoding')
+      if (codec === 'LZO') throw no('pages compressed with LZO cannot be read; write the file again with another compression')
     }
   }
 }

@@ -91,7 +91,7 @@ describe('coerce', () => {
   })
 
   it('scales integers of any size', () => {
-    fc.assert(fc.property(fc.bigInt({ min: -(10n ** 18n), max: 10n ** 18n }), fc.integer({ min: 1, max: 20 }), (value, scale) => {
+    fc.assert(fc.property(fc.bigInt({ min: -(10n ** 18n), max: 10n ** 18n }), fc.integer({ min: 1, max: 19 }), (value, scale) => {
       const coerce = coercer(parseType('BIGINT'), { kind: 'DECIMAL', precision: 38, scale })!
       const canonical = Number.isSafeInteger(Number(value)) ? Number(value) : value
       const scaled = coerce(canonical) as number | bigint

@@ -83,7 +83,7 @@ describe('tables: converters', function () {
       '1,1.50,0.1,0.1,true,2020-01-02,03:04:05.5,2020-01-02 03:04:05,2020-01-02 01:04:05+00,"é""","{""x"": [1]}",\\xAA,255\n,,,,,,,,,"",,,\n')
     const ndjson = await convert(folder, source, params(columns, 'parquet', 'ndjson'))
     assert.equal((await readFile(ndjson.output, 'utf8')).split('\n')[0], '{"i":1,"n":1.50,"d":0.1,"f":0.10000000149011612,"b":true,"day":"2020-01-02","clock":"03:04:05.5",' +
-      '"moment":"2020-01-02 03:04:05","instant":"2020-01-02 01:04:05+00","s":"é\\"","j":{"x":[1]},"x":"\\\\xAA","u":255}')
+      '"moment":"2020-01-02 03:04:05","instant":"2020-01-02 01:04:05+00","s":"é\\"","j":{"x": [1]},"x":"\\\\xAA","u":255}')
     const original = await rowsOf((source as { path: string }).path, { format: 'parquet' }, columns)
     assert.deepEqual(await rowsOf(csv.output, CSV_FORM, columns, { side: 'result' }), original)
     assert.deepEqual(await rowsOf(ndjson.output, NDJSON_FORM, columns, { side: 'result' }), original)
@@ -91,7 +91,10 @@ describe('tables: converters', function () {
 
   it('refuse what the target cannot hold, naming the column', async () => withFolder(async folder => {
     const nan = await parquet(folder, 'SELECT 1::DOUBLE AS "a b" UNION ALL SELECT \'nan\'::DOUBLE')
-    await refused(convert(folder, nan, params([{ name: 'a b', type: 'DOUBLE' }], 'parquet', 'ndjson')), 'unsupported', /column 'a b' holds NaN or an infinity, which JSON cannot hold/)
+    const strict = { ...params([{ name: 'a b', type: 'DOUBLE' }], 'parquet', 'ndjson'), target: { format: 'ndjson', nonfinite: 'error' } } satisfies TableParameters
+    await refused(convert(folder, nan, strict), 'unsupported', /column 'a b' holds NaN or an infinity/)
+    const lenient = await convert(folder, nan, params([{ name: 'a b', type: 'DOUBLE' }], 'parquet', 'ndjson'))
+    assert.equal(await readFile(lenient.output, 'utf8'), '{"a b":1.0}\n{"a b":"NaN"}\n')
     assert.equal((await convert(folder, nan, params([{ name: 'a b', type: 'DOUBLE' }], 'parquet', 'csv'))).units, 2)
     await refused(convert(folder, { bytes: Buffer.from('{"s":"a\\u0000b"}\n') }, params([{ name: 's', type: 'VARCHAR' }], 'ndjson', 'csv')), 'unsupported', /column 's' holds a NUL character/)
   }))
@@ -169,7 +172,7 @@ describe('tables: parameters', () => {
   it('must fit the edge they are given to', () => {
     const edge = tableConverters.find(converter => converter.id === 'table/csv-parquet')!
     assert.throws(() => edge.validate({ ...params(good.columns, 'ndjson', 'parquet') }), /'source\.format' must be csv/)
-    assert.throws(() => edge.validate({ ...good, rows: [0, 5] }), /'rows' is for Parquet blocks only/)
+    assert.throws(() => edge.validate({ ...good, rows: [0, 5] }), /'rows' is for Parquet and Arrow blocks only/)
   })
 
   it('tell which parts may meet in one output', () => {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { tableFromIPC } from 'apache-arrow'
+import { Int16, tableFromIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import type { Input } from '../../../../../daemon/block-convert/index.ts'
 import { ARROW_FILE, ARROW_STREAM, CSV, PARQUET } from '../../../../../daemon/block-convert/tables/constants.ts'
@@ -15,9 +15,9 @@ import { readTableParameters, type TableParameters } from '../../../../../daemon
 import { RecipeReader } from '../../../../../daemon/block-convert/source.ts'
 import { conversionOf, convertBlocks, csvCase, inputOf, rowsOf, splitAll, withFolder, writeInput } from '../cases.ts'
 import { build, expectedRows, tableCase } from './table.ts'
-import { listKind, mapKind, nothing, scalars, structKind, type Cell } from './columns.ts'
+import { dictionaryKind, listKind, mapKind, nothing, scalars, structKind, type Cell, type Kind } from './columns.ts'
 
-const RUNS = Number(process.env.WEFT_LAW_RUNS ?? 25)
+const RUNS = Number(process.env.WEFT_LAW_RUNS ?? 12)
 const BLOCKS = 4
 
 async function converted (folder: string, inputs: Input[], id: string, share: number, settings: Record<string, string> = {}): Promise<{ path: string, params: TableParameters }> {
@@ -29,10 +29,11 @@ async function converted (folder: string, inputs: Input[], id: string, share: nu
   return { path: await convertBlocks(folder, inputs, conversion, recipes), params }
 }
 
+const find = (name: string): Kind => scalars.find(kind => kind.name === name)!
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 
 describe('arrow: the law of splitting, converting and merging', function () {
-  this.timeout(300_000)
+  this.timeout(Math.max(120_000, RUNS * 1000))
 
   it('keeps every value of every type, from any file to both containers and on to Parquet', async () => {
     await fc.assert(fc.asyncProperty(tableCase(), share, fc.boolean(), async (table, at, stream) => withFolder(async folder => {
@@ -78,7 +79,6 @@ describe('arrow: the law of splitting, converting and merging', function () {
   })
 
   it('holds for a record batch of more rows than the engine takes at once, in slices and with nulls everywhere', async () => withFolder(async folder => {
-    const find = (name: string): typeof scalars[number] => scalars.find(kind => kind.name === name)!
     const kinds = [find('int64'), find('utf8'), find('bool'), find('decimal128(38,10)'), listKind(structKind([find('utf8'), find('int8')]), 'list'), mapKind(find('utf8'), find('utf8View')), nothing]
     const sample = fc.sample(fc.tuple(...kinds.map(kind => fc.option(kind.cell, { freq: 3 }))), { numRuns: 300, seed: 1 })
     const rows = Array.from({ length: 5001 }, (_, i) => sample[i * 7 % 300]! as Cell[])
@@ -88,20 +88,49 @@ describe('arrow: the law of splitting, converting and merging', function () {
     assert.deepEqual(await rowsOf(path, params.target, params.columns, { side: 'result' }), expectedRows(table))
   }))
 
+  it('cuts large record batches anywhere, whatever their columns hold', async () => {
+    const flat = fc.array(fc.tuple(fc.constantFrom(...scalars.filter(kind => kind.extension == null).map(({ name }) => name)), fc.nat(4).map(n => n === 0)), { minLength: 1, maxLength: 5 })
+    await fc.assert(fc.asyncProperty(flat, fc.nat(400), fc.nat(), share, fc.constantFrom('file', 'stream'), async (picked, count, seed, at, container) => withFolder(async folder => {
+      const kinds = picked.map(([name, encoded], i): Kind => encoded ? dictionaryKind(find(name), i, new Int16()) : find(name))
+      const sample = fc.sample(fc.tuple(...kinds.map(kind => fc.option(kind.cell, { freq: 3 }))), { numRuns: 50, seed }) as Cell[][]
+      const rows = Array.from({ length: 100 + count }, (_, i) => sample[(i + (i >> 5)) % 50]!)
+      const table = build(kinds, [rows, rows.slice(0, 70)], { container: container as 'file' }, false)
+      const input = await writeInput(folder, 'in.arrow', table.bytes, ARROW_FILE)
+      const { path, params } = await converted(folder, [input], 'table/arrow-arrows', at / 2)
+      const expected = expectedRows(table)
+      assert.deepEqual(await rowsOf(path, params.target, params.columns, { side: 'result' }), expected)
+      const conversion = conversionOf('table/arrow-arrows', params)
+      const source: unknown[][] = []
+      await using reader = new RecipeReader([input])
+      for (const recipe of await splitAll([input], conversion, 2000)) source.push(...await rowsOf({ bytes: await reader.bytes(recipe) }, params.source, params.columns, { side: 'source', ...recipe.slice }))
+      assert.deepEqual(source, expected)
+    })), { numRuns: Math.ceil(RUNS / 2) })
+  })
+
   it('compares each block with its own source, and tells where a value differs', async () => withFolder(async folder => {
-    const kind = scalars.find(({ name }) => name === 'int32')!
-    const rows = Array.from({ length: 3000 }, (_, i): Cell[] => [{ raw: BigInt(i), value: i }])
-    const input = await writeInput(folder, 'in.arrow', build([kind], [rows], { container: 'file' }, false).bytes, ARROW_FILE)
-    const converter = tableConverters.find(({ id }) => id === 'table/arrow-arrow')!
-    const conversion = conversionOf(converter.id, (await tables.prepare([input], converter, {}, {})).parameters as unknown as TableParameters)
-    const recipes = await splitAll([input], conversion, 5000)
-    assert.deepEqual(recipes.map(({ slice, units }) => [slice?.rows, units]), [[[0, 1000], 1000], [[1000, 2000], 1000], [[2000, 3000], 1000]])
-    await using reader = new RecipeReader([input])
-    const original = { bytes: await reader.bytes(recipes[1]!) }
-    const params = readTableParameters({ ...conversion.parameters, ...recipes[1]!.slice })
-    const good = build([kind], [rows.slice(1000, 2000)], { container: 'stream' }, false).bytes
-    assert.deepEqual(await tableDistance(original, { bytes: good }, recipes[1]!, params), { value: 0, compared: 1000 })
-    const bad = build([kind], [[...rows.slice(1000, 1700), ...rows.slice(1701, 2001)]], { container: 'stream' }, false).bytes
-    assert.deepEqual(await tableDistance(original, { bytes: bad }, recipes[1]!, params), { value: 1, compared: 700, difference: 'row 701, column "c 0": 1700 became 1701' })
+    const numbers = find('int32')
+    const rows = Array.from({ length: 3000 }, (_, i): Cell[] => [{ raw: [{ raw: BigInt(i), value: i }], value: [i] }])
+    for (const [kinds, expected, block] of [
+      // What can be cut is cut; of what cannot, each block has all bytes.
+      [[numbers], [[undefined, 1216], [undefined, 1216], [undefined, 568]], [1216, 2432]],
+      [[listKind(numbers, 'list')], [[[0, 600], 600], [[600, 1200], 600], [[1200, 1800], 600], [[1800, 2400], 600], [[2400, 3000], 600]], [600, 1200]]
+    ] as const) {
+      const cells = kinds[0] === numbers ? rows.map(([cell]): Cell[] => [(cell!.raw as Cell[])[0]!]) : rows
+      const input = await writeInput(folder, 'in.arrow', build([...kinds], [cells], { container: 'file' }, false).bytes, ARROW_FILE)
+      const converter = tableConverters.find(({ id }) => id === 'table/arrow-arrow')!
+      const conversion = conversionOf(converter.id, (await tables.prepare([input], converter, {}, {})).parameters as unknown as TableParameters)
+      const recipes = await splitAll([input], conversion, 5000)
+      assert.deepEqual(recipes.map(({ slice, units }) => [slice?.rows, units]), expected)
+      await using reader = new RecipeReader([input])
+      const original = { bytes: await reader.bytes(recipes[1]!) }
+      const params = readTableParameters({ ...conversion.parameters, ...recipes[1]!.slice })
+      const [from, to] = block
+      const good = build([...kinds], [cells.slice(from, to)], { container: 'stream' }, false).bytes
+      assert.deepEqual(await tableDistance(original, { bytes: good }, recipes[1]!, params), { value: 0, compared: to - from })
+      const bad = build([...kinds], [[...cells.slice(from, from + 500), ...cells.slice(from + 501, to + 1)]], { container: 'stream' }, false).bytes
+      const { value, compared, difference } = await tableDistance(original, { bytes: bad }, recipes[1]!, params)
+      assert.deepEqual([value, compared], [1, 500])
+      assert.match(difference!, /^row 501, column "c 0": \[?\d+\]? became \[?\d+\]?$/)
+    }
   }))
 })

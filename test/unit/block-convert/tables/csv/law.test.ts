@@ -57,7 +57,7 @@ describe('tables: the law, for CSV in all its dialects', function () {
         rows.push(...part)
       }
       assert.deepEqual(rows, canonical(table.rows, last))
-    }), { numRuns: 25 * RUNS })
+    }), { numRuns: 15 * RUNS })
   }))
 
   it('makes a column wider before the block that needs it, along the chain, and never DOUBLE', async () => withFolder(async folder => {
@@ -87,7 +87,7 @@ describe('tables: the law, for CSV in all its dialects', function () {
       }
       assert.equal(row, table.rows.length)
       for (const count of changes) assert.ok(count <= 2)
-    }), { numRuns: 10 * RUNS })
+    }), { numRuns: 8 * RUNS })
   }))
 
   it('holds through the engine, to Parquet and to CSV', async () => {
@@ -117,6 +117,6 @@ describe('tables: the law, for CSV in all its dialects', function () {
         .filter(row => table.ragged !== 'skip' || row.length === width)
         .map(row => Array.from({ length: width }, (_, i) => row[i] ?? null))
       assert.deepEqual(rows, table.rows)
-    }), { numRuns: 25 * RUNS })
+    }), { numRuns: 15 * RUNS })
   })
 })

@@ -7,7 +7,7 @@ import { withEngine } from '../../../../../daemon/block-convert/tables/engine/du
 import { tableDistance } from '../../../../../daemon/block-convert/tables/distance.ts'
 import { inspectTable } from '../../../../../daemon/block-convert/tables/inspect.ts'
 import { jsonForm } from '../../../../../daemon/block-convert/tables/json/target.ts'
-import { writeElements, writeNdjson } from '../../../../../daemon/block-convert/tables/json/write.ts'
+import { longText, writeElements, writeNdjson } from '../../../../../daemon/block-convert/tables/json/write.ts'
 import { parquetColumns } from '../../../../../daemon/block-convert/tables/parquet/schema.ts'
 import { prepareTable } from '../../../../../daemon/block-convert/tables/prepare.ts'
 import type { Column, TableParameters, TargetForm } from '../../../../../daemon/block-convert/tables/schema.ts'
@@ -46,6 +46,20 @@ describe('tables: writing JSON', () => {
   it('gives every key, in the order of the columns', async () => {
     assert.equal(await written('select 1 c0, NULL::varchar c1', [{ name: 'a "b"', type: 'INTEGER' }, { name: 'é\n', type: 'VARCHAR' }]), '{"a \\"b\\"":1,"é\\n":null}\n')
     assert.equal(await written('select \'x"\\\' || chr(0) || chr(10) c0', named('VARCHAR')), '{"a":"x\\"\\\\\\u0000\\n"}\n')
+  })
+
+  it('writes long texts piece by piece, as the short ones', async () => {
+    const duck = await Duck.open()
+    try {
+      const texts = fc.array(fc.string({ unit: fc.constantFrom('a', '"', '\\', '\n', '\u0001', 'é', '😀', '\u2028'), maxLength: 400 }), { minLength: 1, maxLength: 5 })
+      await fc.assert(fc.asyncProperty(texts, async values => {
+        const rows = await duck.rows(`select ${longText('s', 3)} from (values ${values.map(value => `('${value}')`).join(', ')}) t(s)`)
+        assert.deepEqual(rows.map(([json]) => JSON.parse(String(json)) as unknown), values)
+      }), { numRuns: 50 })
+      assert.deepEqual(await duck.rows(`select ${longText('NULL::varchar')}, ${longText("''")}, ${longText("chr(0) || 'x'", 1)}`), [['null', '""', '"\\u0000x"']])
+    } finally {
+      duck.close()
+    }
   })
 
   it('puts a comma and a line end between the elements of an array\'s part', async () => {
@@ -87,11 +101,11 @@ describe('tables: writing JSON', () => {
     const duck = await Duck.open()
     try {
       const leaves: Array<[string, string[]]> = [
-        ['BIGINT', ['1', '-9223372036854775808']], ['UBIGINT', ['18446744073709551615']], ['DOUBLE', ['0.1', "'nan'", "'-inf'", '-0.0::double', '1e300']], ['FLOAT', ['0.1', "'inf'"]], ['DECIMAL(38,10)', ['12345678901234567.0123456789']], ['BOOLEAN', ['true', 'false']],
+        ['BIGINT', ['1', '-9223372036854775808']], ['UBIGINT', ['18446744073709551615']], ['DOUBLE', ['0.1', "'nan'", "'-inf'", "'-0.0'", '1e300']], ['FLOAT', ['0.1', "'inf'"]], ['DECIMAL(38,10)', ['12345678901234567.0123456789']], ['BOOLEAN', ['true', 'false']],
         ['VARCHAR', ["'a\"b\\'", "'NaN'", "'é東'", "''"]], ['DATE', ["'2020-02-29'", "'0044-03-15 (BC)'", "'infinity'"]], ['TIME', ["'23:59:59.999999'"]], ['TIMESTAMP', ["'2020-01-02 03:04:05.6'", "'-infinity'"]], ['TIMESTAMP_NS', ["'2020-01-02 03:04:05.123456789'"]],
         ['TIMESTAMPTZ', ["'2020-01-02 03:04:05+00'"]], ['INTERVAL', ["'1 year 2 months 3 days 04:05:06.7'", "'0 days'", "'36 hours'"]], ['BLOB', ["'\\x00\\xFF\"a\\x5C'"]], ['UUID', ["'0d134be7-39d5-44d1-8178-0a810e5c2c4d'"]], ['JSON', ["'{\"a\": [1, 2.50]}'", "'\"x\"'"]]
       ]
-      const leaf = fc.constantFrom(...leaves).chain(([type, values]) => fc.record({ type: fc.constant(type), value: fc.constant(fc.constantFrom('NULL', ...values)) }))
+      const leaf = fc.constantFrom(...leaves).chain(([type, values]) => fc.record({ type: fc.constant(type), value: fc.constant(fc.constantFrom('NULL', ...values.map(value => `(${value})::${type}`))) }))
       interface Typed { type: string, value: fc.Arbitrary<string> }
       const typed = fc.letrec<{ type: Typed }>(tie => ({
         type: fc.oneof({ maxDepth: 3 }, leaf, tie('type').map(item => ({ type: `${item.type}[]`, value: fc.oneof(fc.constant('NULL'), fc.array(item.value, { maxLength: 3 }).map(items => `[${items.join(', ')}]`)) })),

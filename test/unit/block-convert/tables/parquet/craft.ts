@@ -181,8 +181,28 @@ function compress (bytes: Uint8Array, codec: Codec = 'UNCOMPRESSED'): Uint8Array
     case 'GZIP': return gzipSync(bytes)
     case 'ZSTD': return zstdCompressSync(bytes)
     case 'BROTLI': return brotliCompressSync(bytes)
+    case 'LZ4_RAW': return literals(bytes)
+    // As Hadoop frames it: both sizes, big-endian, then the block.
+    case 'LZ4': {
+      const block = literals(bytes)
+      const sizes = Buffer.alloc(8)
+      sizes.writeUInt32BE(bytes.length)
+      sizes.writeUInt32BE(block.length, 4)
+      return Buffer.concat([sizes, block])
+    }
     default: return bytes
   }
+}
+
+/** An LZ4 block that refers to nothing before. */
+function literals (bytes: Uint8Array): Uint8Array {
+  const lengths: number[] = []
+  if (bytes.length >= 15) {
+    let rest = bytes.length - 15
+    for (; rest >= 255; rest -= 255) lengths.push(255)
+    lengths.push(rest)
+  }
+  return Buffer.concat([new Uint8Array([Math.min(bytes.length, 15) << 4, ...lengths]), bytes])
 }
 
 /** Levels as runs of equal ones. */

@@ -118,6 +118,7 @@ describe('parquet-inputs', () => {
     const { columns, notes } = await prepareParquet(paths.map(inputAt))
     assert.deepEqual(columns, [{ name: 't', type: 'TIMESTAMPTZ' }, { name: 'l', type: 'TIMESTAMP_NS[]' }])
     assert.deepEqual(notes.map(note => note.message), ["column 'l': timestamps in nanoseconds with a time zone, which microseconds do not hold, are kept as timestamps in UTC without zone"])
+    assert.deepEqual(await prepareParquet(paths.toReversed().map(inputAt)), { columns, notes }, 'in whatever order')
     const params: TableParameters = { columns, source: parquet, target: { format: 'parquet', compression: 'snappy' } }
     const blocks = await blocksOf(paths, params, 1 << 20, folder)
     const rows = blocks.map(({ path }) => read(path, parquet, columns)[0])

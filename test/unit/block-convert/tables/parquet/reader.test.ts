@@ -109,7 +109,7 @@ describe('readers/parquet', () => {
     }
   })
 
-  it('answers every mutation with rows or a ConversionError, soon', async () => {
+  it('answers every mutation with rows or a ConversionError', async () => {
     const query = `select * from '${every}' union all select * from '${every}'`
     const files = [
       await duck.copy(query, 'm1.parquet', 'format parquet'),
@@ -120,14 +120,12 @@ describe('readers/parquet', () => {
     ].map(path => new Uint8Array(readFileSync(path)))
     const types = [columns, columns, columns, columns, [{ name: 'v', type: 'VARCHAR' }, { name: 'n', type: 'BIGINT' }]]
     let refused = 0
-    let slowest = 0
     fc.assert(fc.property(
       fc.nat(files.length - 1),
       fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constantFrom(0, 1, 0x7f, 0x80, 0xff), fc.integer({ min: 0, max: 255 }))), { minLength: 1, maxLength: 3 }),
       (which, changes) => {
         const mutant = files[which]!.slice()
         for (const [at, value] of changes) mutant[at % mutant.length] = value
-        const start = performance.now()
         try {
           read({ bytes: mutant }, parquet, types[which]!)
         } catch (error) {
@@ -135,10 +133,8 @@ describe('readers/parquet', () => {
           assert.ok(error.code === 'bad-input' || error.code === 'unsupported', error.code)
           refused++
         }
-        slowest = Math.max(slowest, performance.now() - start)
       }), { numRuns: 1500 })
     assert.ok(refused > 500, `${refused} were refused`)
-    assert.ok(slowest < 2000, `${slowest} ms`)
   })
 })
 
