@@ -39,3 +39,7 @@ export const PROGRESS_DRAW_MS = 100
 
 /** Characters of the bar. */
 export const BAR_WIDTH = 24
+
+/** Ports `init` and `join` choose from: above the well-known ones, below those that systems give to outgoing connections. */
+export const PORT_MIN = 10_000
+export const PORT_MAX = 32_000

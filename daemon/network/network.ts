@@ -14,6 +14,7 @@ import { HelloService } from './hello.ts'
 import { createHost, settle, type Host } from './host.ts'
 import type { Network, NetworkEvents, PeerGreeted } from './index.ts'
 import { createComponentLogger } from './logger.ts'
+import { SECRET_BYTES } from './proof.ts'
 import { settledOrAborted } from './wait.ts'
 
 export interface NetworkConfig {
@@ -29,6 +30,8 @@ export interface NetworkConfig {
   dhtMode: 'server' | 'client'
   /** @default [] */
   roles?: string[]
+  /** SECRET_BYTES that every member proves to know before anything is served to it. @default none: the network is open */
+  secret?: Uint8Array
   /** Program and version. @default 'weft' */
   agent?: string
   /** Pass libp2p's own messages to the log, at `debug`. @default false */
@@ -84,6 +87,7 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
     network: config.name,
     agent: config.agent ?? 'weft',
     roles: config.roles ?? [],
+    ...(config.secret == null ? {} : { secret: config.secret }),
     failed: (peer, reason) => { failures.dispatchEvent(Object.assign(new Event(peer.toString()), { reason })) },
     ...(init.helloTimeoutMs == null ? {} : { timeoutMs: init.helloTimeoutMs })
   })
@@ -203,10 +207,11 @@ class WeftNetwork implements Network {
 /** What kad-dht's routing table offers beyond its published type. */
 interface RoutingTable extends TypedEventTarget<{ 'peer:add': CustomEvent<PeerId> }> { size: number }
 
-function checkConfig ({ name, listen, announce = [], bootstrap, roles = [], agent = '' }: NetworkConfig): void {
+function checkConfig ({ name, listen, announce = [], bootstrap, roles = [], agent = '', secret }: NetworkConfig): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || name.length > NETWORK_NAME_CHARS_MAX) {
     throw new NetworkConfigError('name', `network name '${name}': use up to ${NETWORK_NAME_CHARS_MAX} letters, digits, '.', '_' and '-', starting with a letter or digit`)
   }
+  if (secret != null && secret.byteLength !== SECRET_BYTES) throw new NetworkConfigError('secret', `a network's secret has ${SECRET_BYTES} bytes, this one has ${secret.byteLength}`)
   for (const address of [...listen, ...announce]) parseAddress(address, 'address')
   if (bootstrap.length > BOOTSTRAP_ADDRESSES_MAX) throw new NetworkConfigError('bootstrap', `${bootstrap.length} bootstrap addresses, at most ${BOOTSTRAP_ADDRESSES_MAX} are used: remove some`)
   if (roles.length > ROLES_MAX || roles.some(role => role.length > ROLE_CHARS_MAX) || agent.length > AGENT_CHARS_MAX) throw new NetworkConfigError('name', 'too many or too long roles, or too long an agent string')
