@@ -29,6 +29,10 @@ export interface Config {
   listen: string[]
   /** Multiaddrs (with `/p2p/<peer id>`) dialled at start. */
   bootstrap: string[]
+  discovery: {
+    /** Multicast DNS; `auto`: in private networks. */
+    mdns: 'auto' | 'on' | 'off'
+  }
   api: {
     /** A loopback address. */
     host: string

@@ -44,6 +44,10 @@ export const configSchema = z.strictObject({
     .describe('Multiaddrs to listen on. The default is loopback with any free port; for a network of machines, for instance "/ip4/0.0.0.0/tcp/4001".'),
   bootstrap: list(peerAddress).default([])
     .describe('Multiaddrs, with /p2p/<peer id>, of peers to connect to at start. A join string (what "weft invite" prints) may stand here, too.'),
+  discovery: section({
+    mdns: z.enum(['auto', 'on', 'off']).default('auto')
+      .describe('Find members on the local network by multicast DNS, and be found there. "auto": in private networks.')
+  }, 'How members are found without an address.'),
   api: section({
     host: z.string().refine(host => LOOPBACK.includes(host), { error: `expected one of ${LOOPBACK.join(', ')}: the API has no transport security, so it stays on this machine` }).default('127.0.0.1')
       .describe('Loopback address of the local HTTP API.'),

@@ -12,6 +12,9 @@ const DOMAIN = 'weft/hello-proof/1'
 /** Bytes of a network's secret: 256 random bits cannot be guessed from a proof. */
 export const SECRET_BYTES = 32
 
+/** Hexadecimal characters of a service name: a DNS label has 63 at most, 16 never collide by chance on one LAN. */
+const MDNS_TAG_CHARS = 16
+
 export interface ProofParts {
   network: string
   /** Peer id of who proves, as text. */
@@ -36,4 +39,10 @@ export function proofOf (secret: Uint8Array, { network, prover, verifier, prover
 export function proves (proof: Uint8Array, secret: Uint8Array, parts: ProofParts): boolean {
   const expected = proofOf(secret, parts)
   return proof.byteLength === expected.byteLength && timingSafeEqual(proof, expected)
+}
+
+/** Service name of a network on the local one: members know it, and it tells others neither the network's name nor its secret. */
+export function mdnsTag (network: string, secret: Uint8Array | undefined): string {
+  const digest = createHmac('sha256', secret ?? new Uint8Array(SECRET_BYTES)).update('weft/mdns/1').update(network).digest('hex')
+  return `_weft-${digest.slice(0, MDNS_TAG_CHARS)}._udp.local`
 }
