@@ -20,6 +20,8 @@ const load = async (file: string | undefined): Promise<LoadedConfig> => await lo
 
 async function show ({ config: file, origin = false, json = false }: Options): Promise<void> {
   const loaded = await load(file)
+  // Shown to whoever looks over the shoulder, and pasted into bug reports.
+  if (loaded.config.secret !== '') loaded.config.secret = '(set; weft config get secret prints it)'
   if (json) return printJson(origin ? { config: loaded.config, origins: loaded.origins } : loaded.config)
   if (!origin) return print(JSON.stringify(loaded.config, null, 2))
   print(table(['KEY', 'VALUE', 'FROM'], Object.entries(loaded.origins).map(([key, { from, detail }]) => [key, shown(valueAt(loaded, key)), detail == null ? from : `${from} ${detail}`])))

@@ -1,44 +1,33 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, stat, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
-import { TEST_NETWORK_PREFIX, resolvePaths, validateConfig } from '../daemon/config/index.ts'
-import { openDataDir } from '../daemon/store/index.ts'
-import { loadOrCreateIdentity } from '../daemon/trust/index.ts'
-import { Failure, usage } from './lib/failure.ts'
+import { TEST_NETWORK_PREFIX } from '../daemon/config/index.ts'
+import { usage } from './lib/failure.ts'
+import { newNode } from './lib/new-node.ts'
 import { fields, print, printJson, tell } from './lib/terminal.ts'
+
+/** Bytes of a private network's secret (daemon/network/proof.ts). */
+const SECRET_BYTES = 32
 
 interface Options { network?: string, open?: boolean, json?: boolean }
 
 export function configure (command: Command): void {
   command
-    .option('--network <name>', 'network to be part of (default: a new one with a random name)')
-    .option('--open', 'work with every peer of the network, not only with those in trust.peers')
+    .option('--network <name>', 'name of the network (default: a random one)')
+    .option('--open', 'an open network: without a secret, working with every peer that knows its name')
     .option('--json', 'print JSON')
+    .addHelpText('after', `
+Makes a private network: only who has its secret is served, and its members work for one another.
+  weft init && weft start        on the first machine
+  weft invite                    prints the one word that others need
+  weft join STRING && weft start on every other machine`)
     .action(init)
 }
 
 async function init ({ network = `net-${randomBytes(5).toString('hex')}`, open = false, json = false }: Options): Promise<void> {
-  const { dataDir, configFile } = resolvePaths()
   if (network.startsWith(TEST_NETWORK_PREFIX)) throw usage(`--network: names that start with '${TEST_NETWORK_PREFIX}' are for test networks: run one with 'weft testnet up'`)
-  const config = { network, trust: { everyone: open, peers: [] } }
-  validateConfig(config, '--network')
-  for (const file of [configFile, join(dataDir, 'node.key'), join(dataDir, 'operator.key')]) {
-    if (await exists(file)) throw new Failure('already-initialised', `${file} exists already: this node is initialised; use it with 'weft start', or choose another folder with WEFT_HOME`, { file })
-  }
-  await using dir = await openDataDir(dataDir)
-  const identity = await loadOrCreateIdentity(dir, { network })
-  await mkdir(dirname(configFile), { recursive: true, mode: 0o700 })
-  await writeFile(configFile, `${JSON.stringify(config, null, 2)}\n`, { flag: 'wx', mode: 0o600 })
-  const made = { peerId: identity.peerId.toString(), operator: identity.operator, network, open, dataDir, configFile }
-  if (json) return printJson(made)
-  print(fields([['peer id', made.peerId], ['operator', made.operator], ['network', network], ['config', configFile], ['data', dataDir]]))
-  tell(open
-    ? 'Every peer that knows the name of the network may send work here and is sent blocks of your data.'
-    : 'Blocks go to and come from the peers in trust.peers only, and that list is empty: add peer ids to the configuration.')
-  tell('Start the daemon with: weft start')
-}
-
-async function exists (path: string): Promise<boolean> {
-  return await stat(path).then(() => true, () => false)
+  const node = await newNode({ network, ...(open ? {} : { secret: randomBytes(SECRET_BYTES).toString('base64url') }), trust: { everyone: open, peers: [] } }, '--network')
+  if (json) return printJson({ peerId: node.peerId, operator: node.operator, network, open, private: !open, dataDir: node.dataDir, configFile: node.configFile })
+  print(fields([['peer id', node.peerId], ['operator', node.operator], ['network', `${network} (${open ? 'open' : 'private'})`], ['config', node.configFile], ['data', node.dataDir]]))
+  if (open) tell('Every peer that knows the name of the network may send work here and is sent blocks of your data.')
+  tell(open ? 'Start the daemon with: weft start' : 'Start the daemon with: weft start. Then let others in with: weft invite')
 }

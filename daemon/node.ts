@@ -88,7 +88,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   const floors = await openFloors({ db: dir.db })
   const network = await createNetwork({
     identity,
-    config: { name: config.network, listen: embedded ? [] : config.listen, bootstrap: config.bootstrap, dhtMode: embedded ? 'client' : config.dht.mode, roles: works ? ['worker', 'requester'] : ['requester'], agent: `weft/${VERSION}` },
+    config: { name: config.network, ...(config.secret === '' ? {} : { secret: Buffer.from(config.secret, 'base64url') }), listen: embedded ? [] : config.listen, bootstrap: config.bootstrap, dhtMode: embedded ? 'client' : config.dht.mode, mdns: config.discovery.mdns === 'on' || (config.discovery.mdns === 'auto' && config.secret !== ''), roles: works ? ['worker', 'requester'] : ['requester'], agent: `weft/${VERSION}` },
     log: log.child({ module: 'network' }),
     db: dir.db,
     validators: advertValidators({ network: config.network, floors }),
@@ -96,7 +96,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   })
   const registry = createRegistry({ network, identity, db: dir.db, floors, log: log.child({ module: 'registry' }) })
 
-  const trusted = (peer: string): boolean => config.trust.everyone || config.trust.peers.includes(peer)
+  const trusted = (peer: string): boolean => config.trust.everyone || config.secret !== '' || config.trust.peers.includes(peer)
   const taskLog = log.child({ module: 'task-protocol' })
   const client = createTaskClient({ network, store: dir.blocks, identity, loopDelay, generation, log: taskLog, discard: stored => { coordinator.abandon(stored) } })
   const server = works

@@ -51,3 +51,7 @@ export const SEVERAL_LINE_MS = 5000
 
 /** Bytes of a file of column types (`--set schema=FILE`): what the daemon takes as one setting. */
 export const SCHEMA_BYTES_MAX = 4 * 1024 * 1024
+
+/** Ports `init` and `join` choose from: above the well-known ones, below those that systems give to outgoing connections. */
+export const PORT_MIN = 10_000
+export const PORT_MAX = 32_000

@@ -4,6 +4,13 @@ export const TEST_NETWORK_PREFIX = 'testnet-'
 /** Characters of a network's name: it is part of every protocol id, and libp2p limits those to about 140 bytes. */
 export const NETWORK_NAME_MAX = 64
 
+/** Characters of a join string, and addresses in it: what fits a message somebody pastes. */
+export const JOIN_STRING_CHARS_MAX = 8192
+export const JOIN_ADDRESSES_MAX = 16
+
+/** Where a node of a private network listens unless told otherwise: its members are on other machines. */
+export const PRIVATE_LISTEN = ['/ip4/0.0.0.0/tcp/0']
+
 /** Entries of a list in the configuration; more is taken for a mistake. */
 export const LIST_MAX = 256
 

@@ -17,6 +17,8 @@
 export interface Config {
   /** Name of the network; peers of another name never mix. */
   network: string
+  /** base64url of the private network's secret; '' in an open network. */
+  secret: string
   trust: {
     /** Blocks go to and come from every peer of the network. */
     everyone: boolean
@@ -27,6 +29,10 @@ export interface Config {
   listen: string[]
   /** Multiaddrs (with `/p2p/<peer id>`) dialled at start. */
   bootstrap: string[]
+  discovery: {
+    /** Multicast DNS; `auto`: in private networks. */
+    mdns: 'auto' | 'on' | 'off'
+  }
   api: {
     /** A loopback address. */
     host: string
@@ -105,6 +111,7 @@ export interface Paths {
 
 export { loadConfig, validateConfig } from './load.ts'
 export { offers } from './offers.ts'
+export { decodeJoinString, encodeJoinString, type JoinString } from './join-string.ts'
 export { resolvePaths } from './paths.ts'
 export { configJsonSchema } from './json-schema.ts'
 export { ConfigError } from './errors.ts'

@@ -1,9 +1,10 @@
 /** Merges the sources of configuration, remembers where every value came from, and validates the whole. */
 import { readFileSync, statSync } from 'node:fs'
 import { z } from 'zod'
-import { CONFIG_FILE_BYTES_MAX, RESERVED_PREFIXES, RESERVED_VARIABLES } from './constants.ts'
+import { CONFIG_FILE_BYTES_MAX, PRIVATE_LISTEN, RESERVED_PREFIXES, RESERVED_VARIABLES } from './constants.ts'
 import { ConfigError } from './errors.ts'
 import { describeIssue } from './issues.ts'
+import { decodeJoinString, isJoinString } from './join-string.ts'
 import { jsonFaultAt } from './json-fault.ts'
 import { resolvePaths } from './paths.ts'
 import { configSchema, leaves, peel } from './schema.ts'
@@ -36,10 +37,12 @@ export async function loadConfig ({ flags = {}, env = process.env, configFile }:
     if (schema == null) throw new ConfigError(`unknown setting '${path}'${suggestion(path, known.keys())}`, { key: path })
     put(merged, origins, path, typeof value === 'string' ? fromText(value, schema) : value, { from: 'flag', detail: flagName(path) })
   }
+  joinStrings(merged, origins)
   const config = validate(merged, known, path => {
     const origin = origins[path.replace(/\[\d+\].*$/, '')]
     return origin?.detail ?? file?.path ?? 'the configuration'
   })
+  if (config.secret !== '' && origins.listen?.from === 'default') config.listen = [...PRIVATE_LISTEN]
   return { config, origins, dataDir: paths.dataDir, ...(file != null ? { file: file.path } : {}) }
 }
 
@@ -49,7 +52,32 @@ export async function loadConfig ({ flags = {}, env = process.env, configFile }:
  * @throws ConfigError naming `where`, the key's path and the nearest known name
  */
 export function validateConfig (tree: unknown, where: string, known: Map<string, z.ZodType> = leaves()): Config {
-  return validate(withoutSchema(tree), known, () => where)
+  const own = structuredClone(withoutSchema(tree))
+  if (typeof own === 'object' && own !== null && !Array.isArray(own)) joinStrings(own as Tree, {})
+  return validate(own, known, () => where)
+}
+
+/** Join strings among the bootstrap addresses become what they stand for. @throws ConfigError */
+function joinStrings (tree: Tree, origins: Record<string, Origin>): void {
+  const { bootstrap } = tree
+  if (!Array.isArray(bootstrap)) return
+  const addresses: unknown[] = []
+  for (const entry of bootstrap as unknown[]) {
+    if (typeof entry !== 'string' || !isJoinString(entry)) {
+      addresses.push(entry)
+      continue
+    }
+    const join = decodeJoinString(entry)
+    addresses.push(...join.addresses)
+    for (const [key, value] of [['network', join.network], ['secret', join.secret ?? '']] as const) {
+      const present = tree[key]
+      if (present != null && present !== '' && present !== value) throw new ConfigError(`the join string is for ${key === 'network' ? `network '${join.network}'` : 'a network with another secret'}, but the configuration says ${key === 'network' ? `'${String(present)}'` : 'otherwise'}: use one of them`, { key })
+      if (value === '') continue
+      tree[key] = value
+      origins[key] = origins.bootstrap ?? { from: 'default' }
+    }
+  }
+  tree.bootstrap = addresses
 }
 
 function validate (tree: unknown, known: Map<string, z.ZodType>, where: (path: string) => string): Config {

@@ -32,6 +32,8 @@ const section = <T extends z.ZodRawShape>(shape: T, description: string): z.ZodP
 export const configSchema = z.strictObject({
   network: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, { error: 'expected lower-case letters, digits, dots and hyphens' }).max(NETWORK_NAME_MAX).default('default')
     .describe('Name of the network. Peers of another name never mix. Names that start with "testnet-" are test networks.'),
+  secret: z.string().regex(/^([A-Za-z0-9_-]{43})?$/, { error: 'expected 32 bytes in base64url (43 characters), as \'weft init\' makes them' }).default('')
+    .describe('The secret of a private network, 32 bytes in base64url. Only who proves to know it is served, and those work for one another. Empty: an open network.'),
   trust: section({
     everyone: z.boolean().default(false)
       .describe('Send blocks to, and take blocks from, every peer of the network. For test networks, or where every machine that knows the name may see the data.'),
@@ -41,7 +43,11 @@ export const configSchema = z.strictObject({
   listen: list(address).default(['/ip4/127.0.0.1/tcp/0'])
     .describe('Multiaddrs to listen on. The default is loopback with any free port; for a network of machines, for instance "/ip4/0.0.0.0/tcp/4001".'),
   bootstrap: list(peerAddress).default([])
-    .describe('Multiaddrs, with /p2p/<peer id>, of peers to connect to at start.'),
+    .describe('Multiaddrs, with /p2p/<peer id>, of peers to connect to at start. A join string (what "weft invite" prints) may stand here, too.'),
+  discovery: section({
+    mdns: z.enum(['auto', 'on', 'off']).default('auto')
+      .describe('Find members on the local network by multicast DNS, and be found there. "auto": in private networks.')
+  }, 'How members are found without an address.'),
   api: section({
     host: z.string().refine(host => LOOPBACK.includes(host), { error: `expected one of ${LOOPBACK.join(', ')}: the API has no transport security, so it stays on this machine` }).default('127.0.0.1')
       .describe('Loopback address of the local HTTP API.'),

@@ -139,3 +139,20 @@ export const BOOTSTRAP_ADDRESSES_MAX = 64
 
 /** Milliseconds for closing a connection in good order before it is cut. */
 export const CLOSE_TIMEOUT_MS = 1 * SECOND
+
+/** Members remembered, and addresses of each: enough to find a network of which most are gone. */
+export const NEIGHBOURS_MAX = 64
+export const NEIGHBOUR_ADDRESSES_MAX = 8
+
+/** Members connected up to which remembered ones are dialled: with these, the DHT finds the rest. */
+export const NEIGHBOURS_WANTED = 3
+
+/** Remembered members dialled at once. */
+export const NEIGHBOUR_DIALS_MAX = 4
+
+/** Milliseconds between two rounds of dialling: soon after a loss, seldom in a network that is gone. */
+export const NEIGHBOUR_PAUSE_MIN_MS = 500
+export const NEIGHBOUR_PAUSE_MAX_MS = 30_000
+
+/** Milliseconds between two questions to the local network who is there. Members answer at once. */
+export const MDNS_INTERVAL_MS = 10_000

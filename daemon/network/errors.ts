@@ -5,7 +5,7 @@ export class HelloError extends Error {
    * `refused`: the other side said no (its reason is in the message); `unsupported`: it speaks no hello of this network;
    * the others are what this side found wrong.
    */
-  readonly code: 'network' | 'version' | 'delegation' | 'malformed' | 'refused' | 'unsupported' | 'timeout' | 'closed' | 'duplicate' | 'self' | 'limit'
+  readonly code: 'network' | 'version' | 'delegation' | 'secret' | 'malformed' | 'refused' | 'unsupported' | 'timeout' | 'closed' | 'duplicate' | 'self' | 'limit'
 
   constructor (code: HelloError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
@@ -16,7 +16,7 @@ export class HelloError extends Error {
 /** The network cannot be created or started as configured. The message says what to do. */
 export class NetworkConfigError extends Error {
   override name = 'NetworkConfigError'
-  readonly code: 'name' | 'address' | 'bootstrap' | 'listen'
+  readonly code: 'name' | 'address' | 'bootstrap' | 'listen' | 'secret'
 
   constructor (code: NetworkConfigError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -1,7 +1,7 @@
 /**
  * `hello/1.0.0`, first on every connection: who is there, on which network, for which operator. The dialler opens the
- * stream; both sides send their Hello at once and then their Verdict on the other's. A connection that does not pass
- * within HELLO_TIMEOUT_MS is closed.
+ * stream; both sides send their Hello at once and then their Verdict on the other's, which in a private network carries the proof of
+ * its secret (proof.ts). A connection that does not pass within HELLO_TIMEOUT_MS is closed.
  */
 import { randomBytes } from 'node:crypto'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
@@ -12,11 +12,12 @@ import { BYTES_BEFORE_HELLO_MAX, CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_
 import { HelloError } from './errors.ts'
 import { messagesOf } from './framing.ts'
 import type { NetworkEvents, PeerGreeted } from './index.ts'
+import { proofOf, proves } from './proof.ts'
 import { decodeHello, decodeVerdict, encodeHello, encodeVerdict, VERDICT, type Hello, type HelloInfo, type VerdictName } from './messages.ts'
 
 export interface HelloComponents {
   libp2p: Pick<Libp2p, 'handle' | 'unhandle' | 'addEventListener' | 'removeEventListener' | 'getConnections'>
-  identity: Pick<Identity, 'delegation'>
+  identity: Pick<Identity, 'delegation' | 'peerId'>
   log: Log
 }
 
@@ -25,6 +26,8 @@ export interface HelloInit {
   network: string
   agent: string
   roles: string[]
+  /** SECRET_BYTES that members of a private network prove to know. @default none: the network is open */
+  secret?: Uint8Array
   /** @default HELLO_TIMEOUT_MS */
   timeoutMs?: number
   /** UTC milliseconds. @default Date.now */
@@ -198,9 +201,11 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
   async #exchange (state: State, stream: Stream): Promise<void> {
     const signal = state.ended.signal
     const messages = messagesOf(stream, HELLO_BYTES_MAX)
-    await messages.write(encodeHello(this.#ownHello()), { signal })
-    const [judged, info] = await this.#judge(await messages.read({ signal }), state.connection.remotePeer)
-    await messages.write(encodeVerdict(verdictOf(judged)), { signal })
+    const peer = state.connection.remotePeer
+    const own = this.#ownHello()
+    await messages.write(encodeHello(own), { signal })
+    const [judged, info, nonce] = await this.#judge(await messages.read({ signal }), peer)
+    await messages.write(encodeVerdict({ ...verdictOf(judged), proof: nonce == null ? new Uint8Array() : this.#proof(peer, own.nonce, nonce) }), { signal })
     if (judged != null) {
       await stream.close({ signal })
       // The reason reaches the other side before the connection ends: it answers with its own verdict, or closes.
@@ -209,6 +214,11 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     }
     const answer = decodeVerdict(await messages.read({ signal }))
     if (answer.code !== VERDICT.ok) throw new HelloError('refused', `refused by ${state.connection.remotePeer.toString()}: ${answer.reason === '' ? `code ${answer.code}` : answer.reason}`)
+    if (!this.#isProved(answer.proof, peer, own.nonce, nonce as Uint8Array)) {
+      const error = new HelloError('secret', `${peer.toString()} does not know the secret of network ${this.#init.network}`)
+      stream.abort(error)
+      throw error
+    }
     this.#pass(state, info as HelloInfo)
     await stream.close({ signal })
   }
@@ -219,17 +229,30 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
   }
 
   /** What is wrong with a peer's hello, or what it said. */
-  async #judge (bytes: Uint8Array, peer: PeerId): Promise<[error: HelloError] | [error: undefined, info: HelloInfo]> {
+  async #judge (bytes: Uint8Array, peer: PeerId): Promise<[error: HelloError] | [error: undefined, info: HelloInfo, nonce: Uint8Array]> {
     try {
       const hello = decodeHello(bytes)
       if (hello.version !== HELLO_VERSION) throw new HelloError('version', `hello version ${hello.version}, this node speaks ${HELLO_VERSION}`)
       if (hello.network !== this.#init.network) throw new HelloError('network', `member of network ${hello.network}, not ${this.#init.network}`)
       const { operator } = await this.#delegation(hello.delegation, peer)
-      return [undefined, { version: hello.version, agent: hello.agent, network: hello.network, roles: hello.roles, operator, delegation: hello.delegation }]
+      return [undefined, { version: hello.version, agent: hello.agent, network: hello.network, roles: hello.roles, operator, delegation: hello.delegation }, hello.nonce]
     } catch (error) {
       if (error instanceof HelloError) return [error]
       throw error
     }
+  }
+
+  /** Ours, for a peer whose hello was good; nothing in an open network. */
+  #proof (peer: PeerId, ownNonce: Uint8Array, peerNonce: Uint8Array): Uint8Array {
+    const { secret, network } = this.#init
+    if (secret == null) return new Uint8Array()
+    return proofOf(secret, { network, prover: this.#components.identity.peerId.toString(), verifier: peer.toString(), proverNonce: ownNonce, verifierNonce: peerNonce })
+  }
+
+  #isProved (proof: Uint8Array, peer: PeerId, ownNonce: Uint8Array, peerNonce: Uint8Array): boolean {
+    const { secret, network } = this.#init
+    if (secret == null) return true
+    return proves(proof, secret, { network, prover: peer.toString(), verifier: this.#components.identity.peerId.toString(), proverNonce: peerNonce, verifierNonce: ownNonce })
   }
 
   async #delegation (bytes: Uint8Array, peer: PeerId): Promise<{ operator: string }> {
@@ -293,9 +316,8 @@ function countBytes (connection: Connection, max: number, exceeded: () => void):
   return end
 }
 
-function verdictOf (error: HelloError | undefined): { code: number, reason: string, proof: Uint8Array } {
-  const proof = new Uint8Array()
-  if (error == null) return { code: VERDICT.ok, reason: '', proof }
+function verdictOf (error: HelloError | undefined): { code: number, reason: string } {
+  if (error == null) return { code: VERDICT.ok, reason: '' }
   const name: VerdictName = error.code in VERDICT ? error.code as VerdictName : 'malformed'
-  return { code: VERDICT[name], reason: error.message, proof }
+  return { code: VERDICT[name], reason: error.message }
 }

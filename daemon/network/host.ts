@@ -1,6 +1,6 @@
 /** The libp2p host: transports, encryption, muxer windows, connection limits, DHT. Every limit is named. */
 import { identify, type Identify } from '@libp2p/identify'
-import type { ComponentLogger, Libp2p, PeerId, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, Libp2p, PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
 import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -21,6 +21,8 @@ export interface HostInit {
   announce: string[]
   agent: string
   logger: ComponentLogger
+  /** Looks for others on the local network under this service name, and answers to it. @default neither */
+  local?: { serviceTag: string, found: (peer: PeerInfo) => void }
   /** Peers and their addresses. @default in memory */
   datastore?: Datastore
   dht: {
@@ -56,6 +58,7 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
     nodeInfo: { name: 'weft', userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce },
     transports: await transports([...init.listen, ...init.dial]),
+    ...(init.local == null ? {} : { peerDiscovery: [await localDiscovery(init.local)] }),
     connectionEncrypters: [tls(), lazyNoise()],
     streamMuxers: [yamux({
       maxInboundStreams: limits.STREAMS_MAX,
@@ -116,6 +119,17 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
       }
     }
   })
+}
+
+/** Loaded on demand: most nodes of an open network have no use for it. */
+async function localDiscovery ({ serviceTag, found }: NonNullable<HostInit['local']>): Promise<NonNullable<Libp2pInit['peerDiscovery']>[number]> {
+  const { mdns } = await import('@libp2p/mdns')
+  return components => {
+    const service = mdns({ serviceTag, interval: limits.MDNS_INTERVAL_MS })(components)
+    // libp2p's own event comes only for peers its store has never seen.
+    service.addEventListener('peer', ({ detail }) => { found(detail) })
+    return service
+  }
 }
 
 /** TCP always; the transport within one process only where an address asks for it. */

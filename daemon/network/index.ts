@@ -53,4 +53,5 @@ export { createNetwork, type NetworkConfig, type NetworkInit } from './network.t
 export { HelloError, NetworkConfigError } from './errors.ts'
 export { STREAM_WRITE_BUFFER_MAX_BYTES, STREAM_READ_BUFFER_MAX_BYTES, STREAMS_MAX } from './constants.ts'
 export { messagesOf, MessageLengthError, type Messages } from './framing.ts'
+export { SECRET_BYTES } from './proof.ts'
 export { pause, settledOrAborted } from './wait.ts'

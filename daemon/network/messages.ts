@@ -27,7 +27,7 @@ export interface Hello {
  * ```proto
  * message Verdict { uint32 code = 1; string reason = 2; bytes proof = 3; }
  * ```
- * `proof` stays empty in a network without a secret.
+ * `proof`, with `code` ok: see proof.ts; empty in a network without a secret.
  */
 export interface Verdict {
   code: VerdictCode
@@ -35,7 +35,7 @@ export interface Verdict {
   proof: Uint8Array
 }
 
-export const VERDICT = { ok: 0, malformed: 1, version: 2, network: 3, delegation: 4 } as const
+export const VERDICT = { ok: 0, malformed: 1, version: 2, network: 3, delegation: 4, secret: 5 } as const
 export type VerdictName = keyof typeof VERDICT
 export type VerdictCode = number
 

@@ -1,5 +1,5 @@
 /** The network of a node: host, hello, bootstrap. */
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { Connection, IdentifyResult, PeerId, PeerInfo } from '@libp2p/interface'
 import type { Selectors, Validators } from '@libp2p/kad-dht'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { LevelDatastore } from 'datastore-level'
@@ -14,6 +14,9 @@ import { HelloService } from './hello.ts'
 import { createHost, settle, type Host } from './host.ts'
 import type { Network, NetworkEvents, PeerGreeted } from './index.ts'
 import { createComponentLogger } from './logger.ts'
+import { Neighbours, type NeighbourStore } from './neighbours.ts'
+import { neighbourStore } from './neighbour-store.ts'
+import { mdnsTag, SECRET_BYTES } from './proof.ts'
 import { settledOrAborted } from './wait.ts'
 
 export interface NetworkConfig {
@@ -29,6 +32,10 @@ export interface NetworkConfig {
   dhtMode: 'server' | 'client'
   /** @default [] */
   roles?: string[]
+  /** SECRET_BYTES that every member proves to know before anything is served to it. @default none: the network is open */
+  secret?: Uint8Array
+  /** Look for members on the local network, and be found there (multicast DNS). @default false */
+  mdns?: boolean
   /** Program and version. @default 'weft' */
   agent?: string
   /** Pass libp2p's own messages to the log, at `debug`. @default false */
@@ -57,6 +64,7 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
   checkConfig(config)
   const bootstrap = config.bootstrap.map(parseBootstrap).filter(address => !endsAt(address, identity.peerId))
   let hello: HelloService | undefined
+  let network: WeftNetwork | undefined
   // The DHT is made with the host and hello after it; connections come only once both are there.
   const greeter = {
     isGreeted: (connection: Connection) => hello?.isGreeted(connection) ?? false,
@@ -69,6 +77,7 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
     announce: config.announce ?? [],
     agent: config.agent ?? 'weft',
     logger: createComponentLogger(log, config.verbose ?? false),
+    ...(config.mdns === true ? { local: { serviceTag: mdnsTag(config.name, config.secret), found: peer => { network?.found(peer) } } } : {}),
     ...(init.db == null ? {} : { datastore: sublevel(init.db, 'peers') }),
     dht: {
       protocol: `/weft/${config.name}/kad/1.0.0`,
@@ -84,10 +93,12 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
     network: config.name,
     agent: config.agent ?? 'weft',
     roles: config.roles ?? [],
+    ...(config.secret == null ? {} : { secret: config.secret }),
     failed: (peer, reason) => { failures.dispatchEvent(Object.assign(new Event(peer.toString()), { reason })) },
     ...(init.helloTimeoutMs == null ? {} : { timeoutMs: init.helloTimeoutMs })
   })
-  return new WeftNetwork(libp2p, hello, failures, config.name, bootstrap, log)
+  network = new WeftNetwork(libp2p, hello, failures, config.name, bootstrap, log, init.db == null ? undefined : neighbourStore(init.db))
+  return network
 }
 
 class WeftNetwork implements Network {
@@ -98,10 +109,11 @@ class WeftNetwork implements Network {
   readonly #failures: EventTarget
   readonly #bootstrap: Bootstrap
   readonly #bootstrapCount: number
+  readonly #neighbours: Neighbours
   readonly #routingTable: RoutingTable
   #state: 'stopped' | 'started' = 'stopped'
 
-  constructor (libp2p: Host, hello: HelloService, failures: EventTarget, name: string, bootstrap: Multiaddr[], log: Log) {
+  constructor (libp2p: Host, hello: HelloService, failures: EventTarget, name: string, bootstrap: Multiaddr[], log: Log, store: NeighbourStore | undefined) {
     this.libp2p = libp2p
     this.name = name
     this.#hello = hello
@@ -112,8 +124,30 @@ class WeftNetwork implements Network {
       greeted: async connection => await hello.greeted(connection),
       log
     }, { addresses: bootstrap })
+    this.#neighbours = new Neighbours({
+      dial: async (addresses, options) => { await settledOrAborted(hello.greeted(await libp2p.dial(addresses, options)), options.signal) },
+      connected: () => hello.peers().map(({ peer }) => peer.toString()),
+      ...(store == null ? {} : { store }),
+      log
+    })
     this.#routingTable = (libp2p.services.dht as unknown as { routingTable: RoutingTable }).routingTable
     this.#routingTable.addEventListener('peer:add', ({ detail: peer }) => { hello.safeDispatchEvent('routing', { detail: { peer } }) })
+  }
+
+  readonly #onPeer = ({ detail: { peer, connection } }: CustomEvent<PeerGreeted>): void => { void this.#remember(peer, connection) }
+  readonly #onIdentify = ({ detail: { peerId, connection } }: CustomEvent<IdentifyResult>): void => { if (this.#hello.isGreeted(connection)) void this.#remember(peerId, connection) }
+  readonly #onGone = (): void => { this.#neighbours.lost() }
+
+  /** Somebody on the local network answers to this network's name. */
+  found ({ id, multiaddrs }: PeerInfo): void {
+    if (!id.equals(this.libp2p.peerId)) this.#neighbours.announced(id, multiaddrs)
+  }
+
+  /** Where a member can be dialled again: what it says it listens on, and what we dialled. */
+  async #remember (peer: PeerId, connection: Connection): Promise<void> {
+    const dialled = connection.direction === 'outbound' ? [connection.remoteAddr] : []
+    const told = await this.libp2p.peerStore.get(peer).then(({ addresses }) => addresses.map(({ multiaddr: address }) => address), () => [/* not identified yet: that event follows */])
+    this.#neighbours.met(peer, [...dialled, ...told])
   }
 
   get events (): TypedEventTarget<NetworkEvents> {
@@ -135,13 +169,20 @@ class WeftNetwork implements Network {
       await this.#hello.stop()
       throw new NetworkConfigError('listen', `cannot listen: ${(error as Error).message}`, { cause: error })
     }
+    this.#hello.addEventListener('peer', this.#onPeer)
+    this.#hello.addEventListener('gone', this.#onGone)
+    this.libp2p.addEventListener('peer:identify', this.#onIdentify)
     this.#bootstrap.start()
+    this.#neighbours.start()
   }
 
   async stop (): Promise<void> {
     if (this.#state === 'stopped') return
     this.#state = 'stopped'
-    await this.#bootstrap.stop()
+    this.#hello.removeEventListener('peer', this.#onPeer)
+    this.#hello.removeEventListener('gone', this.#onGone)
+    this.libp2p.removeEventListener('peer:identify', this.#onIdentify)
+    await Promise.all([this.#bootstrap.stop(), this.#neighbours.stop()])
     await this.libp2p.stop()
     settle(this.libp2p)
     await this.#hello.stop()
@@ -203,10 +244,11 @@ class WeftNetwork implements Network {
 /** What kad-dht's routing table offers beyond its published type. */
 interface RoutingTable extends TypedEventTarget<{ 'peer:add': CustomEvent<PeerId> }> { size: number }
 
-function checkConfig ({ name, listen, announce = [], bootstrap, roles = [], agent = '' }: NetworkConfig): void {
+function checkConfig ({ name, listen, announce = [], bootstrap, roles = [], agent = '', secret }: NetworkConfig): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || name.length > NETWORK_NAME_CHARS_MAX) {
     throw new NetworkConfigError('name', `network name '${name}': use up to ${NETWORK_NAME_CHARS_MAX} letters, digits, '.', '_' and '-', starting with a letter or digit`)
   }
+  if (secret != null && secret.byteLength !== SECRET_BYTES) throw new NetworkConfigError('secret', `a network's secret has ${SECRET_BYTES} bytes, this one has ${secret.byteLength}`)
   for (const address of [...listen, ...announce]) parseAddress(address, 'address')
   if (bootstrap.length > BOOTSTRAP_ADDRESSES_MAX) throw new NetworkConfigError('bootstrap', `${bootstrap.length} bootstrap addresses, at most ${BOOTSTRAP_ADDRESSES_MAX} are used: remove some`)
   if (roles.length > ROLES_MAX || roles.some(role => role.length > ROLE_CHARS_MAX) || agent.length > AGENT_CHARS_MAX) throw new NetworkConfigError('name', 'too many or too long roles, or too long an agent string')

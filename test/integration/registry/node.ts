@@ -29,6 +29,7 @@ export interface NodeOptions {
   dhtMode?: 'server' | 'client'
   roles?: string[]
   helloTimeoutMs?: number
+  secret?: Uint8Array
 }
 
 /** The first is at `dir`, made and removed by the node that was started without one. */
@@ -47,7 +48,8 @@ export async function startNode (options: NodeOptions = {}, dir?: string): Promi
       listen: options.listen ?? ['/ip4/127.0.0.1/tcp/0'],
       bootstrap: options.bootstrap ?? [],
       dhtMode: options.dhtMode ?? 'server',
-      roles: options.roles ?? []
+      roles: options.roles ?? [],
+      ...(options.secret == null ? {} : { secret: options.secret })
     },
     validators: advertValidators({ network: name, floors }),
     selectors: advertSelectors(),

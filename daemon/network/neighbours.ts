@@ -1,0 +1,158 @@
+/**
+ * Members this node met before, and those that say so on the local network: a node finds its network again though every
+ * bootstrap address is gone, and the members of a private network on one LAN find one another with no address at all.
+ *
+ * While fewer than NEIGHBOURS_WANTED members are connected, remembered ones are dialled in turns, with growing pauses.
+ */
+import type { PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { Log } from '../log.ts'
+import { DIAL_TIMEOUT_MS, NEIGHBOUR_ADDRESSES_MAX, NEIGHBOUR_DIALS_MAX, NEIGHBOUR_PAUSE_MAX_MS, NEIGHBOUR_PAUSE_MIN_MS, NEIGHBOURS_MAX, NEIGHBOURS_WANTED } from './constants.ts'
+import { pause } from './wait.ts'
+
+/** One member as it is remembered. */
+export interface Neighbour {
+  peer: string
+  /** With /p2p/<peer id>, the last known first. */
+  addresses: string[]
+  /** UTC milliseconds it was last connected. */
+  seen: number
+}
+
+/** Where neighbours are kept between runs. */
+export interface NeighbourStore {
+  read: () => Promise<Neighbour[]>
+  write: (neighbours: Neighbour[]) => Promise<void>
+}
+
+export interface NeighboursComponents {
+  /** Dials, and resolves when the member is greeted. */
+  dial: (addresses: Multiaddr[], options: { signal: AbortSignal }) => Promise<void>
+  /** Peer ids of the members now connected. */
+  connected: () => string[]
+  store?: NeighbourStore
+  log: Log
+}
+
+export interface NeighboursInit {
+  /** UTC milliseconds. @default Date.now */
+  now?: () => number
+  /** In [0, 1). @default Math.random */
+  random?: () => number
+}
+
+export class Neighbours {
+  readonly #components: NeighboursComponents
+  readonly #now: () => number
+  readonly #random: () => number
+  /** Least recently seen first. */
+  readonly #known = new Map<string, Neighbour>()
+  readonly #dialling = new Set<string>()
+  #stop = new AbortController()
+  /** Ends a pause: a member was lost, or a new one may be there. */
+  #wake = new AbortController()
+  #loop: Promise<void> = Promise.resolve()
+  #saving: Promise<void> = Promise.resolve()
+
+  constructor (components: NeighboursComponents, { now = Date.now, random = Math.random }: NeighboursInit = {}) {
+    this.#components = components
+    this.#now = now
+    this.#random = random
+  }
+
+  start (): void {
+    this.#stop = new AbortController()
+    this.#loop = this.#run(this.#stop.signal)
+  }
+
+  /** Resolves when no dial is left and what is known is written. */
+  async stop (): Promise<void> {
+    this.#stop.abort()
+    await this.#loop
+    await this.#saving
+  }
+
+  /** A member is connected, at these addresses. */
+  met (peer: PeerId, addresses: Multiaddr[]): void {
+    const key = peer.toString()
+    const before = this.#known.get(key)
+    const fresh = addresses.map(address => withPeer(address, key))
+    const all = [...new Set([...fresh, ...before?.addresses ?? []])].slice(0, NEIGHBOUR_ADDRESSES_MAX)
+    if (all.length === 0) return
+    this.#known.delete(key)
+    this.#known.set(key, { peer: key, addresses: all, seen: this.#now() })
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= NEIGHBOURS_MAX) break
+      this.#known.delete(oldest)
+    }
+    this.#save()
+  }
+
+  /** The last connection to a member closed. */
+  lost (): void {
+    this.#wake.abort()
+  }
+
+  /** Somebody on the local network says that it is a member. Hello will tell. */
+  announced (peer: PeerId, addresses: Multiaddr[]): void {
+    const key = peer.toString()
+    if (this.#stop.signal.aborted || this.#components.connected().includes(key)) return
+    void this.#dial({ peer: key, addresses: addresses.slice(0, NEIGHBOUR_ADDRESSES_MAX).map(address => withPeer(address, key)), seen: 0 }, this.#stop.signal)
+  }
+
+  async #run (signal: AbortSignal): Promise<void> {
+    try {
+      for (const neighbour of await this.#components.store?.read() ?? []) if (!this.#known.has(neighbour.peer)) this.#known.set(neighbour.peer, neighbour)
+    } catch (error) {
+      this.#components.log.warn({ error }, 'the members known before cannot be read; going on without them')
+    }
+    let rounds = 0
+    while (!signal.aborted) {
+      this.#wake = new AbortController()
+      const connected = this.#components.connected()
+      if (connected.length >= NEIGHBOURS_WANTED) rounds = 0
+      else {
+        // The latest seen are the likeliest to be there.
+        const absent = [...this.#known.values()].filter(({ peer }) => !connected.includes(peer)).sort((a, b) => b.seen - a.seen)
+        const first = (rounds * NEIGHBOUR_DIALS_MAX) % Math.max(1, absent.length)
+        const chosen = [...absent.slice(first), ...absent.slice(0, first)].slice(0, NEIGHBOUR_DIALS_MAX)
+        await Promise.all(chosen.map(async neighbour => { await this.#dial(neighbour, signal) }))
+        rounds++
+      }
+      const most = Math.min(NEIGHBOUR_PAUSE_MAX_MS, NEIGHBOUR_PAUSE_MIN_MS * 2 ** Math.min(rounds, 16))
+      await pause(most * (0.5 + this.#random() / 2), AbortSignal.any([signal, this.#wake.signal]))
+    }
+  }
+
+  /** Never rejects: a member that is not there is the usual case. */
+  async #dial ({ peer, addresses }: Neighbour, signal: AbortSignal): Promise<void> {
+    if (this.#dialling.has(peer) || this.#dialling.size >= 2 * NEIGHBOUR_DIALS_MAX) return
+    this.#dialling.add(peer)
+    try {
+      await this.#components.dial(addresses.map(address => multiaddr(address)), { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) })
+    } catch (error) {
+      this.#components.log.debug({ peer, reason: (error as Error).message }, 'a member known before does not answer')
+    } finally {
+      this.#dialling.delete(peer)
+    }
+  }
+
+  #save (): void {
+    const { store, log } = this.#components
+    if (store == null) return
+    const neighbours = [...this.#known.values()]
+    this.#saving = this.#saving.then(async () => {
+      try {
+        await store.write(neighbours)
+      } catch (error) {
+        log.warn({ error }, 'the members known cannot be written')
+      }
+    })
+  }
+}
+
+function withPeer (address: Multiaddr, peer: string): string {
+  const text = address.toString()
+  return text.includes('/p2p/') ? text : `${text}/p2p/${peer}`
+}

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { setImmediate } from 'node:timers/promises'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { PeerId } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import { silentLog } from '../../../daemon/log.ts'
+import { NEIGHBOUR_ADDRESSES_MAX, NEIGHBOUR_DIALS_MAX, NEIGHBOURS_MAX, NEIGHBOURS_WANTED } from '../../../daemon/network/constants.ts'
+import { Neighbours, type Neighbour } from '../../../daemon/network/neighbours.ts'
+
+async function peer (): Promise<PeerId> {
+  return peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
+}
+
+const at = (port: number): ReturnType<typeof multiaddr> => multiaddr(`/ip4/192.0.2.1/tcp/${port}`)
+
+/** Neighbours over a network that answers nobody unless told, and a store in memory. */
+function setUp (stored: Neighbour[] = []): { neighbours: Neighbours, dialled: string[], connected: string[], written: Neighbour[][], settle: () => Promise<void> } {
+  const dialled: string[] = []
+  const connected: string[] = []
+  const written: Neighbour[][] = []
+  const neighbours = new Neighbours({
+    dial: async addresses => {
+      dialled.push(addresses[0]!.toString())
+      throw new Error('nobody there')
+    },
+    connected: () => connected,
+    store: { read: async () => stored, write: async all => { written.push(structuredClone(all)) } },
+    log: silentLog
+  }, { now: () => 1000 })
+  // Reads, dials and the pause after them are all promises: this many turns see them through.
+  const settle = async (): Promise<void> => { for (let turn = 0; turn < 20; turn++) await setImmediate() }
+  return { neighbours, dialled, connected, written, settle }
+}
+
+describe('neighbours', () => {
+  it('dials those known before, the latest seen first, a few at a time', async () => {
+    const peers = await Promise.all(Array.from({ length: NEIGHBOUR_DIALS_MAX + 2 }, peer))
+    const stored = peers.map((id, i) => ({ peer: id.toString(), addresses: [`/ip4/192.0.2.1/tcp/${i + 1}/p2p/${id.toString()}`], seen: i }))
+    const { neighbours, dialled, settle } = setUp(stored)
+    neighbours.start()
+    await settle()
+    await neighbours.stop()
+    assert.deepEqual(dialled, stored.toReversed().slice(0, NEIGHBOUR_DIALS_MAX).map(({ addresses }) => addresses[0]))
+  })
+
+  it('leaves them alone while enough members are connected, and looks again when one is lost', async () => {
+    const id = await peer()
+    const { neighbours, dialled, connected, settle } = setUp([{ peer: id.toString(), addresses: [`/ip4/192.0.2.1/tcp/1/p2p/${id.toString()}`], seen: 1 }])
+    for (let i = 0; i < NEIGHBOURS_WANTED; i++) connected.push(`member ${i}`)
+    neighbours.start()
+    await settle()
+    assert.deepEqual(dialled, [])
+    connected.pop()
+    neighbours.lost()
+    await settle()
+    await neighbours.stop()
+    assert.equal(dialled.length, 1)
+  })
+
+  it('remembers a bounded number of members and addresses, the latest ones', async () => {
+    const { neighbours, written } = setUp()
+    const first = await peer()
+    neighbours.met(first, [])
+    for (let port = 1; port <= NEIGHBOUR_ADDRESSES_MAX + 3; port++) neighbours.met(first, [at(port)])
+    await neighbours.stop()
+    const [only] = written.at(-1)!
+    assert.equal(only!.addresses.length, NEIGHBOUR_ADDRESSES_MAX)
+    assert.equal(only!.addresses[0], `${at(NEIGHBOUR_ADDRESSES_MAX + 3).toString()}/p2p/${first.toString()}`)
+    const others = await Promise.all(Array.from({ length: NEIGHBOURS_MAX }, peer))
+    for (const other of others) neighbours.met(other, [at(1)])
+    await neighbours.stop()
+    assert.deepEqual(written.at(-1)!.map(neighbour => neighbour.peer), others.map(String))
+  })
+
+  it('dials who is announced on the local network once, unless connected', async () => {
+    const { neighbours, dialled, connected, settle } = setUp()
+    const [a, b] = [await peer(), await peer()]
+    connected.push(b.toString())
+    neighbours.start()
+    neighbours.announced(a, [at(1)])
+    neighbours.announced(a, [at(1)])
+    neighbours.announced(b, [at(2)])
+    await settle()
+    await neighbours.stop()
+    assert.deepEqual(dialled, [`${at(1).toString()}/p2p/${a.toString()}`])
+    neighbours.announced(a, [at(1)])
+    assert.equal(dialled.length, 1, 'nothing after the stop')
+  })
+
+  it('goes on without what cannot be read or written, and with addresses that are none', async () => {
+    const dialled: string[] = []
+    const id = await peer()
+    const neighbours = new Neighbours({
+      dial: async addresses => { dialled.push(String(addresses[0])) },
+      connected: () => [],
+      store: { read: async () => { throw new Error('broken') }, write: async () => { throw new Error('full') } },
+      log: silentLog
+    })
+    neighbours.start()
+    neighbours.met(id, [at(1)])
+    await neighbours.stop()
+    const odd = setUp([{ peer: id.toString(), addresses: ['nonsense'], seen: 1 }])
+    odd.neighbours.start()
+    await odd.settle()
+    await odd.neighbours.stop()
+    assert.deepEqual(odd.dialled, [])
+  })
+})
