@@ -57,7 +57,7 @@ async function measure (testnet: Testnet, { from, to, name }: Direction, { runs,
     measured.shares.push(checkShare(local))
     if (remote != null) measured.remote.push(remote.seconds)
   }
-  for (const who of ['alone', 'local', 'remote']) await rm(output(who), { force: true })
+  for (const path of [...['alone', 'local', 'remote'].map(output), `${output('alone')}.ndjson`]) await rm(path, { force: true })
   return measured
 }
 

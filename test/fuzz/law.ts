@@ -9,7 +9,7 @@ import { acceptsField, acceptsJson, acceptsValue, claim } from './accept.ts'
 import { holds, lateTables, share, SOURCES, tables, type Source } from './arbitrary.ts'
 import { convertFiles, type Converted } from './pipeline.ts'
 import { readTable, type Given, type GivenTable } from './read.ts'
-import { isNested, typesIn, type Table, type Type } from './table.ts'
+import type { Table, Type } from './table.ts'
 import { extensionOf, forms, mediaTypeOf, writeTable, type Expected, type Form } from './write.ts'
 
 export interface Direction { from: Source, to: Source }
@@ -138,12 +138,14 @@ export function show (value: unknown): string {
 }
 
 /** What the product may refuse by its own rules: everything else that is refused is a failure. */
-function mayRefuse (error: ConversionError, { from }: Direction, table: Table): boolean {
-  if (error.code === 'bad-input' && table.rows.length === 0 && from !== 'parquet' && !from.startsWith('arrow')) return /empty|no record|no object/.test(error.message)
-  if (error.code !== 'unsupported') return false
-  // One rule of JSON sources: a number beyond what any number type can hold is refused, not rounded.
-  if (/more digits than can be kept/.test(error.message)) return holds(table, 'json', value => /\de\+?[3-9]\d\d/.test(value as string))
-  return table.columns.some(({ type }) => isNested(type) || [...typesIn(type)].some(({ kind }) => kind === 'interval'))
+function mayRefuse ({ code, message }: ConversionError, { from, to }: Direction, table: Table): boolean {
+  // Without a row there is no header, or no object to learn from.
+  if (code === 'bad-input') return table.rows.length === 0 && ['csv', 'json', 'ndjson'].includes(from) && /empty|no record|no object/.test(message)
+  if (code !== 'unsupported') return false
+  // A number beyond what any number type can hold is refused, not rounded.
+  if (/more digits than can be kept/.test(message)) return holds(table, 'json', value => /\de\+?[3-9]\d\d/.test(value as string))
+  // Parquet's intervals are whole milliseconds, in 32 bits.
+  return to === 'parquet' && /interval/.test(message) && holds(table, 'interval', value => (value as bigint[])[2]! % 1000n !== 0n || (value as bigint[])[2]! / 1000n > 0xffff_ffffn)
 }
 
 /** A case as a person can read it. */

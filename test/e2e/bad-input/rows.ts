@@ -116,6 +116,8 @@ const files: Row[] = [
   { name: 'an unknown setting', files: { 'in.csv': SMALL }, args: ['in.csv', ...toParquet, '--set', 'delimeter=;'], code: 2, says: 'did you mean \'delimiter\'' },
   { name: 'an unknown target', files: { 'in.csv': SMALL }, args: ['in.csv', '--to', 'parket', '-o', 'out/out.parquet'], code: 2, says: 'parket' },
   { name: 'inputs of different columns', files: { 'a.csv': SMALL, 'b.csv': 'b,c\nz,3\n' }, args: ['a.csv', 'b.csv', ...toParquet], code: 0, output: { ...small, names: ['a', 'b', 'c'], rows: [['1', 'x', null], ['2', 'y', null], [null, 'z', '3']] } },
+  { name: 'a division by a column that is not there', files: { 'in.csv': SMALL }, args: ['in.csv', '--to', 'csv', '-o', 'out/parts', '--set', 'partition_by=c'], code: 2, says: 'no column' },
+  { name: 'a division by values that are no names of folders', files: { 'in.csv': 'a,b\n1,../x\n2,\n3,x/y\n4,""\n' }, args: ['in.csv', '--to', 'csv', '-o', 'out/parts', '--set', 'partition_by=b'], code: 0, left: ['parts'] },
   { name: 'standard input that ends in a quote', files: {}, args: ['-', '--from', 'csv', ...toParquet], input: 'a,b\n1,"x', code: 1, says: 'standard input' }
 ]
 

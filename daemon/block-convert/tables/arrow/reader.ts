@@ -20,7 +20,7 @@ import { stagedType } from './staged.ts'
 import { columnTypeOf } from './types.ts'
 
 /** Bytes of record batches decoded at once. */
-const GROUP_BYTES = 32 * 1024 * 1024
+const GROUP_BYTES = 8 * 1024 * 1024
 
 /** Values as they are stored: no number is rounded, no date made an object. */
 const OPTIONS = { useBigInt: true, useBigIntTimestamp: true, useDecimalInt: true, useDate: false, useMap: false, useProxy: false }

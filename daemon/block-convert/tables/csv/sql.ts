@@ -35,6 +35,8 @@ export async function writeCsv (task: EngineTask, from: string, dialect: Dialect
 function csvValue (column: Column, index: number): string {
   const type = parseType(column.type)
   if (isNested(type)) return `CASE WHEN c${index} IS NULL THEN NULL ELSE ${jsonText(column, index, { nonfinite: 'text', proved: false })} END`
+  // Left to itself, the engine writes .25 here, which neither we nor others read as a number.
+  if (type.kind === 'DECIMAL' && type.precision === type.scale) return `regexp_replace(CAST(c${index} AS VARCHAR), '^(-?)\\.', '\\10.')`
   if (type.kind === 'VARCHAR' || type.kind === 'JSON') return refuseWhen(`contains(c${index}, chr(0))`, index, 'a NUL character, which CSV cannot hold', `c${index}`)
   return `c${index}`
 }

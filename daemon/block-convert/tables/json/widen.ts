@@ -31,6 +31,11 @@ export class Widenings {
   /** Columns that were widened: the second time is the last, for every one has blocks converted again. */
   readonly #widened = new Set<number>()
   #news: Widening[] = []
+  /**
+   * A column became JSON. Its numbers so far were proved for another type, so nobody looked whether the engine would round them as JSON: all
+   * blocks are to be read exactly from now on.
+   */
+  #exact = false
 
   constructor (columns: readonly Column[]) {
     this.#columns = columns
@@ -43,6 +48,7 @@ export class Widenings {
     this.#widened.add(position)
     this.#news.push({ position, from: this.#news.find(news => news.position === position)?.from ?? type, to, value: shown(lexeme), ...where })
     this.#types[position] = to
+    if (to === 'JSON') this.#exact = true
     return to
   }
 
@@ -52,7 +58,7 @@ export class Widenings {
   }
 
   /** All overrides there are now. */
-  take (): { widen: { types: TypeOverrides }, note: Note } {
+  take (): { widen: { types: TypeOverrides, numbers?: 'exact' }, note: Note } {
     const news = this.#news
     this.#news = []
     const told = news.slice(0, TOLD_MAX).map(({ position, from, to, value, path, line }) =>
@@ -60,7 +66,7 @@ export class Widenings {
     const rest = news.length - told.length
     const names = [...new Set(news.map(({ position }) => this.#columns[position]!.name))]
     return {
-      widen: { types: { ...this.#types } },
+      widen: { types: { ...this.#types }, ...(this.#exact ? { numbers: 'exact' } : {}) },
       note: { code: 'schema-widened', message: told.join('; ') + (rest > 0 ? `; and ${rest} more` : ''), input: news[0]!.path, columns: names.slice(0, LISTED_MAX), count: news.length }
     }
   }

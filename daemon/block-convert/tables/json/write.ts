@@ -14,6 +14,9 @@ export type Nonfinite = 'text' | 'null' | 'error'
 /** Bytes of a text up to which the engine writes it at once: it reserves up to twelve times as much, pieces are several times slower. */
 const LONG_TEXT_BYTES = 32 * 1024 * 1024
 
+/** Columns of a table up to which its texts may be longer than that: the engine takes milliseconds to plan it for each. */
+const LONG_TEXT_COLUMNS_MAX = 200
+
 /** Characters of a piece of a long text; looking for longer ones takes the engine's patterns too much memory. */
 const PIECE_CHARS = 100
 
@@ -42,23 +45,22 @@ function rowText ({ params }: Pick<EngineTask, 'params'>): string {
   // What our splitter let pass is JSON.
   const proved = source.format === 'json' || source.format === 'ndjson'
   const types = columns.map(column => parseType(column.type))
-  const usual = types.flatMap((type, i) => isFloat(type) ? [`(c${i} IS NULL OR isfinite(c${i}))`] : type.kind === 'VARCHAR' ? [`(c${i} IS NULL OR strlen(c${i}) <= ${LONG_TEXT_BYTES})`] : [])
+  const long = columns.length <= LONG_TEXT_COLUMNS_MAX
+  const usual = types.flatMap((type, i) => isFloat(type) ? [`(c${i} IS NULL OR isfinite(c${i}))`] : long && type.kind === 'VARCHAR' ? [`(c${i} IS NULL OR strlen(c${i}) <= ${LONG_TEXT_BYTES})`] : [])
   const engine = `CAST(to_json(struct_pack(${columns.map((column, i) => `${identifier(column.name)} := c${i}`).join(', ')})) AS VARCHAR)`
   const special = types.some(type => isSpecial(type) && !isFloat(type))
   if (!special && usual.length === 0) return engine
-  const pairs = columns.map((column, i) => `${literal(`${i === 0 ? '{' : ','}${JSON.stringify(column.name)}:`)}, ${jsonText(column, i, { nonfinite, proved })}`)
+  const pairs = columns.map((column, i) => `${literal(`${i === 0 ? '{' : ','}${JSON.stringify(column.name)}:`)}, ${long && types[i]!.kind === 'VARCHAR' ? longText(`c${i}`) : jsonText(column, i, { nonfinite, proved })}`)
   const own = `concat(${pairs.join(', ')}, '}')`
   return special ? own : `CASE WHEN ${usual.join(' AND ')} THEN ${engine} ELSE ${own} END`
 }
 
 /** SQL that gives the JSON text of column `c<index>`; `null` for NULL. `proved`: its JSON values are known to be JSON. */
 export function jsonText (column: Column, index: number, options: { nonfinite: Nonfinite, proved: boolean }): string {
-  const type = parseType(column.type)
-  const value = `c${index}`
-  return type.kind === 'VARCHAR' ? longText(value) : text(type, value, { ...options, index }, 0)
+  return text(parseType(column.type), `c${index}`, { ...options, index }, 0)
 }
 
-/** SQL as `jsonText` for a text. Of one longer than `limit` bytes JSON is made in pieces, or the engine would reserve six bytes for each. */
+/** SQL as `jsonText` for a column of texts. Of one longer than `limit` bytes JSON is made in pieces, or the engine would reserve six bytes for each. */
 export function longText (value: string, limit = LONG_TEXT_BYTES): string {
   const pieces = `list_transform(regexp_extract_all(${value}, '(?s).{1,${PIECE_CHARS}}'), lambda e: CAST(to_json(e) AS VARCHAR)[2:-2])`
   return `CASE WHEN ${value} IS NULL THEN 'null' WHEN strlen(${value}) <= ${limit} THEN CAST(to_json(${value}) AS VARCHAR) ELSE '"' || array_to_string(${pieces}, '') || '"' END`
@@ -70,7 +72,7 @@ function isFloat ({ kind }: ColumnType): boolean {
 
 /** The engine's own JSON is not what it should be. */
 function isSpecial (type: ColumnType): boolean {
-  return hasKind(type, part => isFloat(part) || part.kind === 'JSON' || (part.kind === 'DECIMAL' && part.precision === part.scale))
+  return hasKind(type, part => isFloat(part) || part.kind === 'JSON' || (part.kind === 'DECIMAL' && (part.precision === part.scale || part.scale === 0)))
 }
 
 interface Options { nonfinite: Nonfinite, proved: boolean, index: number }

@@ -72,7 +72,8 @@ function numbers (leaf: Leaf, bytes: Uint8Array, encoding: Encoding, count: numb
       requireBytes(bytes, count * (wide ? 8 : 4))
       return byteStreamSplit(reader, count, physical, undefined) as Numbers
     case 'DELTA_BINARY_PACKED':
-      if (physical === 'INT32') return delta(reader, count, new Int32Array(count))
+      // In 64 bits, and wrapped: writers of unsigned values begin with one that 32 bits would cut.
+      if (physical === 'INT32') return Int32Array.from(delta(reader, count, new BigInt64Array(count)), value => Number(BigInt.asIntN(32, value)))
       if (physical === 'INT64') return delta(reader, count, new BigInt64Array(count))
   }
   throw unsupportedEncoding(leaf, encoding)
