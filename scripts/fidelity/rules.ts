@@ -21,7 +21,7 @@ export const READING: Array<{ from: Source[], lines: string[] }> = [
       'Keys are columns, in order of appearance; a key that is missing is NULL, as `null` is.',
       'Integers are BIGINT; other numbers DOUBLE if the shortest form of their double is the same number, else they keep all their digits; strings VARCHAR (never dates, unless declared); booleans BOOLEAN.',
       'Objects and arrays are STRUCT and LIST where every value agrees on a type, else JSON (any value, as its text), and always JSON with `--set nested=json`. In a STRUCT a missing field is null. The order of keys is that of the first object.',
-      'A document that is one object is a table of one row.',
+      'A document that is one object is a table of one row; an array of something else than objects is one column, `value`.',
       'Not kept: white space, escapes, how a number is written (`1.50` is `1.5`), a key given twice in one object.'
     ]
   },
@@ -52,12 +52,12 @@ export const WRITING: Array<{ to: Source[], lines: string[] }> = [
   {
     to: ['ndjson', 'json'],
     lines: [
-      'One object per row with every key. Integers and decimals with all their digits; dates, times, UUIDs, bytes and intervals as strings in the form CSV has.',
-      'NaN and infinities are the texts `NaN`, `Infinity`, `-Infinity` (`--set nonfinite=null|error` for something else). MAPs are objects.'
+      'One object per row with every key. Integers and decimals with all their digits; dates, times, UUIDs, bytes and intervals as strings in the form CSV has (`type-as-text`).',
+      'NaN and infinities are the texts `NaN`, `Infinity`, `-Infinity` (`nonfinite`; `--set nonfinite=null|error` for something else). MAPs are objects.'
     ]
   },
-  { to: ['parquet'], lines: ['Types are kept; TIMESTAMP in seconds or milliseconds is read back in microseconds or milliseconds. DECIMALs of up to 38 digits. Compressed with Snappy unless `--set compression=` says otherwise.'] },
-  { to: ['arrow', 'arrows'], lines: ['Types are kept, one form each: 32-bit offsets, decimal128, date32, time64[us], timestamp[us, UTC] for instants. JSON and UUID are text.'] }
+  { to: ['parquet'], lines: ['Types are kept; TIMESTAMP in seconds or milliseconds is read back in microseconds or milliseconds. Intervals are whole milliseconds there, others are refused. Compressed with Snappy unless `--set compression=` says otherwise.'] },
+  { to: ['arrow', 'arrows'], lines: ['Types are kept, one form each: 32-bit offsets, decimal128, date32, time64[us], timestamp[us, UTC] for instants. JSON and UUID are text (`json-as-text`).'] }
 ]
 
 /** Types of columns, and the form they have in each format. */

@@ -17,6 +17,8 @@ const note = (code: string) => (report: Report): void => { assert.ok(report.note
 const lines = (count: number, line: (i: number) => string): string => Array.from({ length: count }, (_, i) => line(i)).join('')
 
 const QUOTED = Array.from({ length: 400 }, (_, i): [string, string] => [String(i), `line one of ${i}\nline "two", with a comma\r\n\n${'x'.repeat(i % 97)}`])
+/** Longer than any block asked for, with line ends and quotes in it. */
+const LONG = 'long "text", line\n'.repeat(180_000)
 const wide = Array.from({ length: 5000 }, (_, i) => `c${i}`)
 const deep = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
 
@@ -59,17 +61,29 @@ const text: Row[] = [
   { name: 'UTF-16 cut in the middle of a character', files: { 'in.csv': Buffer.from(`\ufeff${SMALL}`, 'utf16le').subarray(0, -1) }, args: ['in.csv', ...toParquet], code: 1, says: /UTF-16/i },
   { name: 'Latin-1, detected', files: { 'in.csv': Buffer.from('a,b\n1,Zürich\n2,caf\xe9\n', 'latin1') }, args: ['in.csv', ...toParquet], code: 0, output: { ...small, rows: [['1', 'Zürich'], ['2', 'café']] }, report: note('encoding-detected') },
   { name: 'Latin-1, declared', files: { 'in.csv': Buffer.from('a,b\n1,Zürich\n', 'latin1') }, args: ['in.csv', ...toParquet, '--set', 'encoding=latin1'], code: 0, output: { ...small, rows: [['1', 'Zürich']] } },
+  { name: 'a field of 3 MB', files: { 'in.csv': `a,b\n1,x\n2,"${LONG.replaceAll('"', '""')}"\n` }, args: ['in.csv', ...toParquet, '--block-size', '100kB'], code: 0, output: { ...small, rows: [['1', 'x'], ['2', LONG]] } },
   { name: '5,000 columns', files: { 'in.csv': `${wide.join(',')}\n${wide.map((_, i) => i).join(',')}\n${wide.map((_, i) => `t${i}`).join(',')}\n` }, args: ['in.csv', ...toParquet], code: 0, output: { ...small, names: wide, rows: [wide.map((_, i) => String(i)), wide.map((_, i) => `t${i}`)] } }
 ]
 
-const epoch = (count: number, at: (i: number) => string): string => `n,t\n${lines(count, i => `${at(i)},row ${i}\n`)}`
-const epochRows = (count: number, at: (i: number) => string): Cell[][] => Array.from({ length: count }, (_, i) => [at(i), `row ${i}`])
-// Longer than what is sampled whole, with the contradiction between the samples.
-const MANY = 150_000
-const lastIsText = (i: number): string => i === MANY - 1 ? 'n/a' : String(i)
+/** Rows of some 4 MB, more than is sampled: there are gaps between the places that are looked at beforehand. */
+const MANY = 50_000
+const PAD = 'x'.repeat(60)
+/** In the middle of the first gap, and of the last one, by the positions of the samples (tables/sample.ts). */
+const GAPS = [0.08, 0.965].map(share => Math.floor(MANY * share))
+const epochRows: Cell[][] = Array.from({ length: MANY }, (_, i) => [i === GAPS[1] ? 'n/a' : String(i), i === GAPS[0] ? '007' : `${i}.5`, `row ${i} ${PAD}`])
+const epochs = `n,m,t\n${epochRows.map(row => `${row.join(',')}\n`).join('')}`
+const lastIsText: Cell[][] = [...Array.from({ length: 2000 }, (_, i) => [String(i), 'x']), ['n/a', 'x']]
 
 const types: Row[] = [
-  { name: 'a type that changes in the last row', files: { 'in.csv': epoch(MANY, lastIsText) }, args: ['in.csv', ...toParquet, '--block-size', '256kB'], code: 0, output: { ...small, names: ['n', 't'], rows: epochRows(MANY, lastIsText) } },
+  { name: 'a type that changes in the last row', files: { 'in.csv': `a,b\n${lastIsText.map(row => `${row.join(',')}\n`).join('')}` }, args: ['in.csv', ...toParquet, '--block-size', '1kB'], code: 0, output: { ...small, rows: lastIsText } },
+  {
+    name: 'types that change where nobody looked', files: { 'in.csv': epochs }, args: ['in.csv', ...toParquet, '--block-size', '256kB'], code: 0, output: { ...small, names: ['n', 'm', 't'], rows: epochRows },
+    report: report => {
+      assert.ok(report.epochs >= 2, `${report.epochs} epochs`)
+      assert.ok(report.blocks.redone >= 1, 'nothing was done again')
+      note('schema-widened')(report)
+    }
+  },
   { name: 'a value that contradicts a declared type', files: { 'in.csv': 'a,b\n1,x\n007,y\n' }, args: ['in.csv', ...toParquet, '--set', 'type:a=BIGINT'], code: 1, says: /line 3.*'a'.*007|007.*BIGINT/ },
   { name: 'types from a file', files: { 'in.csv': 'a,b\n1,x\n2,y\n', 'types.json': '{"a": "DECIMAL(5,2)"}' }, args: ['in.csv', ...toParquet, '--set', 'schema=types.json'], code: 0, output: { ...small, rows: [['1.00', 'x'], ['2.00', 'y']] } },
   { name: 'a type for a column that is not there', files: { 'in.csv': SMALL }, args: ['in.csv', ...toParquet, '--set', 'type:aa=BIGINT'], code: 2, says: 'did you mean \'a\'' },
@@ -118,6 +132,7 @@ const files: Row[] = [
   { name: 'inputs of different columns', files: { 'a.csv': SMALL, 'b.csv': 'b,c\nz,3\n' }, args: ['a.csv', 'b.csv', ...toParquet], code: 0, output: { ...small, names: ['a', 'b', 'c'], rows: [['1', 'x', null], ['2', 'y', null], [null, 'z', '3']] } },
   { name: 'a division by a column that is not there', files: { 'in.csv': SMALL }, args: ['in.csv', '--to', 'csv', '-o', 'out/parts', '--set', 'partition_by=c'], code: 2, says: 'no column' },
   { name: 'a division by values that are no names of folders', files: { 'in.csv': 'a,b\n1,../x\n2,\n3,x/y\n4,""\n' }, args: ['in.csv', '--to', 'csv', '-o', 'out/parts', '--set', 'partition_by=b'], code: 0, left: ['parts'] },
+  { name: '300 files as one table', files: Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`all/part-${String(i).padStart(3, '0')}.csv`, `a,b\n${i},x${i}\n`])), args: ['all', ...toParquet], code: 0, output: { ...small, rows: Array.from({ length: 300 }, (_, i) => [String(i), `x${i}`]) } },
   { name: 'standard input that ends in a quote', files: {}, args: ['-', '--from', 'csv', ...toParquet], input: 'a,b\n1,"x', code: 1, says: 'standard input' }
 ]
 

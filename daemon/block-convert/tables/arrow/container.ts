@@ -77,7 +77,6 @@ function cut (file: RandomAccess): ConversionError {
 export interface ArrowContents {
   /** Without custom metadata but what names extension types. */
   schema: Schema
-  container: 'file' | 'stream'
   /** Dictionaries and record batches, in the order in which they count. A stream's are read while it is walked through. */
   messages: () => Generator<ArrowMessage>
 }
@@ -99,7 +98,7 @@ function openStream (file: RandomAccess): ArrowContents {
   if (first == null || first.head.kind !== 'schema') throw malformed(file, 'it does not begin with a schema')
   const schema = first.head.schema
   const begin = first.metadata + first.body
-  return { schema: checked(file, schema), container: 'stream', messages: () => walk(file, begin) }
+  return { schema: checked(file, schema), messages: () => walk(file, begin) }
 }
 
 /** The messages of a stream up to its end. */
@@ -132,7 +131,7 @@ function openFile (file: RandomAccess): ArrowContents {
   const end = file.size - tailBytes - length
   const footer = guarded(file, () => readFooter(file.read(end, length)))
   requireInside(file, [...footer.dictionaries, ...footer.batches], end)
-  return { schema: checked(file, footer.schema), container: 'file', messages: () => indexed(file, footer.dictionaries, footer.batches) }
+  return { schema: checked(file, footer.schema), messages: () => indexed(file, footer.dictionaries, footer.batches) }
 }
 
 function requireInside (file: RandomAccess, blocks: FileBlock[], end: number): void {

@@ -69,7 +69,7 @@ function ofField (field: Field, path: string, options: ReadOptions, refuse: Refu
   return ofType(type, path, options, refuse, depth)
 }
 
-export const UUID_EXTENSION = 'arrow.uuid'
+const UUID_EXTENSION = 'arrow.uuid'
 
 function isNestedType (type: DataType): boolean {
   return type.children != null && type.children.length > 0
