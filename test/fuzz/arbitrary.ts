@@ -99,7 +99,7 @@ export function values (type: Type): fc.Arbitrary<Value> {
     case 'uuid': return fc.uuid()
     case 'list': return fc.array(nullable(type.element), { maxLength: 4 })
     case 'struct': return fc.tuple(...type.fields.map(field => nullable(field.type)))
-    case 'map': return fc.uniqueArray(fc.tuple(values(type.key), nullable(type.value)), { maxLength: 4, selector: ([key]) => String(key) })
+    case 'map': return fc.uniqueArray(fc.tuple(values(type.key).filter(key => key !== '__proto__'), nullable(type.value)), { maxLength: 4, selector: ([key]) => String(key) })
   }
 }
 

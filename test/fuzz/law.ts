@@ -25,6 +25,8 @@ export interface Case {
   toDelimiter: ',' | ';' | '\t' | '|'
   /** Compression around a text target. */
   toAround?: 'gzip' | 'zstd'
+  /** No types are looked for in texts. */
+  asText: boolean
 }
 
 export interface CaseOptions {
@@ -40,7 +42,7 @@ const LATE_ONE_IN = 200
 export function cases ({ from }: Direction, options: CaseOptions): fc.Arbitrary<Case> {
   const usual = tables(from, options)
   const table = options.late !== false && (from === 'csv' || from === 'ndjson' || from === 'json') ? fc.oneof({ weight: LATE_ONE_IN - 1, arbitrary: usual }, { weight: 1, arbitrary: lateTables(from) }) : usual
-  return fc.record({ table, form: forms, blockShare: share, toDelimiter: fc.constantFrom(',', ';', '\t', '|'), toAround: fc.oneof({ weight: 8, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom('gzip' as const, 'zstd' as const) }) })
+  return fc.record({ table, form: forms, blockShare: share, toDelimiter: fc.constantFrom(',', ';', '\t', '|'), toAround: fc.oneof({ weight: 8, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom('gzip' as const, 'zstd' as const) }), asText: fc.oneof({ weight: 8, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }) })
 }
 
 export type Outcome =
@@ -70,7 +72,7 @@ async function writer (): Promise<DuckDBConnection> {
 const BLOCKS = 3
 
 /** @throws Mismatch where the output is not what was written; anything else that is no refusal passes through */
-export async function roundTrip ({ from, to }: Direction, { table, form, blockShare, toDelimiter, toAround }: Case, keep?: string): Promise<Outcome> {
+export async function roundTrip ({ from, to }: Direction, { table, form, blockShare, toDelimiter, toAround, asText }: Case, keep?: string): Promise<Outcome> {
   const folder = keep ?? await mkdtemp(join(tmpdir(), 'weft-fuzz-'))
   try {
     const { paths, bytes, settings, expected } = await writeTable(folder, from, table, form, writer)
@@ -78,6 +80,7 @@ export async function roundTrip ({ from, to }: Direction, { table, form, blockSh
     const target: Record<string, string> = to === 'csv' ? { 'to.delimiter': toDelimiter } : to === 'parquet' ? { compression: form.compression } : {}
     // Without a setting for tables the same type in another compression would be a matter of bytes.
     if (from === to && (from === 'json' || from === 'ndjson')) target.types = 'auto'
+    if (asText && expected.source !== 'typed') target.types = 'text'
     let converted: Converted
     try {
       converted = await convertFiles({
@@ -95,14 +98,14 @@ export async function roundTrip ({ from, to }: Direction, { table, form, blockSh
     } catch (error) {
       throw new Mismatch(`the output cannot be read: ${(error as Error).message}`)
     }
-    compare(expected, given, converted, to)
+    compare(expected, given, converted, to, asText)
     return { outcome: 'equal', blocks: converted.blocks, redone: converted.redone }
   } finally {
     if (keep == null) await rm(folder, { recursive: true, force: true })
   }
 }
 
-function compare (expected: Expected, given: GivenTable, { columns }: Converted, to: Source): void {
+function compare (expected: Expected, given: GivenTable, { columns }: Converted, to: Source, asText: boolean): void {
   const wanted = expected.columns.map(({ name }) => name)
   // JSON has no columns, only keys of objects; without objects there is nothing to see.
   if (!(given.rows.length === 0 && (to === 'json' || to === 'ndjson'))) {
@@ -118,7 +121,7 @@ function compare (expected: Expected, given: GivenTable, { columns }: Converted,
     for (const [column, value] of values.entries()) {
       const found = given.rows[row]![at[column]!]!
       const { name, type } = expected.columns[column]!
-      const accepted = expected.source === 'csv' ? acceptsField(value as string | null, found, claimed[column]) && arrivedTyped(type, found)
+      const accepted = expected.source === 'csv' ? acceptsField(value as string | null, found, claimed[column]) && (asText || arrivedTyped(type, found))
         : expected.source === 'json' ? acceptsJson(expected.rows[row]![column], found, claimed[column]) : acceptsValue(type, expected.rows[row]![column]!, found)
       if (!accepted) throw new Mismatch(`row ${row + 1}, column ${JSON.stringify(name)} (${type.kind}, claimed ${claims[column]}): ${show(value)} became ${show(found)}`)
     }
@@ -149,6 +152,6 @@ function mayRefuse ({ code, message }: ConversionError, { from, to }: Direction,
 }
 
 /** A case as a person can read it. */
-export function describe (direction: Direction, { table, form, blockShare, toDelimiter, toAround }: Case): string {
-  return `${nameOf(direction)}, block share ${blockShare}, target delimiter ${JSON.stringify(toDelimiter)}${toAround == null ? '' : `, ${toAround}`}\nform ${JSON.stringify(form)}\ncolumns ${show(table.columns)}\n${table.rows.slice(0, 20).map(show).join('\n')}${table.rows.length > 20 ? `\n... ${table.rows.length} rows` : ''}\n`
+export function describe (direction: Direction, { table, form, blockShare, toDelimiter, toAround, asText }: Case): string {
+  return `${nameOf(direction)}, block share ${blockShare}, target delimiter ${JSON.stringify(toDelimiter)}${toAround == null ? '' : `, ${toAround}`}${asText ? ', as text' : ''}\nform ${JSON.stringify(form)}\ncolumns ${show(table.columns)}\n${table.rows.slice(0, 20).map(show).join('\n')}${table.rows.length > 20 ? `\n... ${table.rows.length} rows` : ''}\n`
 }

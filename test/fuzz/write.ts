@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import fc from 'fast-check'
-import type { Source } from './arbitrary.ts'
+import { holds, type Source } from './arbitrary.ts'
 import { arrowBytes } from './write-arrow.ts'
 import { parseJson, type Json, type JsonObject } from './json.ts'
 import { clockText, dateText, decimalText, duckType, momentText, NANOS, type Column, type Table, type Type, type Value } from './table.ts'
@@ -42,6 +42,10 @@ export interface Form {
   /** What is around a text file, and which bytes its characters are. */
   around?: 'gzip' | 'zstd'
   charset: 'utf-8' | 'utf-8-mark' | 'utf-16le'
+  /** Lines between records that are none. */
+  comments: boolean
+  /** Records end before fields that are missing. */
+  ragged: boolean
   /** Files after the first have their columns in another order, and lack the last one. */
   mixed: boolean
 }
@@ -61,6 +65,8 @@ export const forms: fc.Arbitrary<Form> = fc.record({
   escape: fc.oneof({ weight: 5, arbitrary: fc.constant('quote' as const) }, { weight: 1, arbitrary: fc.constant('backslash' as const) }),
   around: fc.oneof({ weight: 8, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom('gzip' as const, 'zstd' as const) }),
   charset: fc.oneof({ weight: 6, arbitrary: fc.constant('utf-8' as const) }, { weight: 1, arbitrary: fc.constantFrom('utf-8-mark' as const, 'utf-16le' as const) }),
+  comments: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  ragged: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   mixed: fc.boolean()
 })
 
@@ -95,8 +101,11 @@ export async function writeTable (folder: string, source: Source, table: Table, 
         rows.push(...fields.map(record => table.columns.map(({ name }) => record[part.columns.findIndex(column => column.name === name)] ?? null)))
       }
       const columns = form.header ? table.columns : table.columns.map(({ type }, i) => ({ name: `column_${i + 1}`, type }))
-      const escape: Record<string, string> = form.escape === 'backslash' ? { escape: '\\' } : {}
-      return { ...written, settings: { delimiter: form.delimiter, quote: form.quote, header: String(form.header), ...escape }, expected: { source: 'csv', columns, rows } }
+      const settings: Record<string, string> = { delimiter: form.delimiter, quote: form.quote, header: String(form.header) }
+      if (form.escape === 'backslash') settings.escape = '\\'
+      if (form.comments) settings.comment = '#'
+      if (form.ragged) settings.ragged = 'pad'
+      return { ...written, settings, expected: { source: 'csv', columns, rows } }
     }
     case 'ndjson':
     case 'json': {
@@ -139,11 +148,14 @@ function csvFile ({ columns, rows }: Table, form: Form): { content: string, fiel
   const escaped = (value: string): string => escape === 'quote' ? value.replaceAll(quote, quote + quote) : value.replaceAll(/[\\"']/g, character => character === '\\' || character === quote ? `\\${character}` : character)
   const field = (value: string | null): string => {
     if (value === null) return ''
-    const plain = value !== '' && !value.includes(delimiter) && !/[\r\n\ufeff\\"']/.test(value)
+    const plain = value !== '' && !value.includes(delimiter) && !/[\r\n\ufeff\\"'#]/.test(value)
     return plain && !always ? value : quote + escaped(value) + quote
   }
   const fields = rows.map((row, i) => row.map((value, k) => csvText(columns[k]!.type, value, form.styles[(i + k) % form.styles.length]!)))
-  const lines = [...(form.header ? [columns.map(({ name }) => name)] : []), ...fields].map(record => record.map(field).join(delimiter))
+  const shortened = (record: Array<string | null>): Array<string | null> => form.ragged && form.header && record[0] !== null ? record.slice(0, record.findLastIndex(value => value !== null) + 1) : record
+  const records = [...(form.header ? [columns.map(({ name }) => name)] : []), ...fields.map(shortened)].map(record => record.map(field).join(delimiter))
+  // What stands in a comment means nothing, quotes neither.
+  const lines = form.comments ? records.flatMap((line, i) => i % 3 === 0 ? ['# "', line] : [line]) : records
   let content = ''
   lines.forEach((line, i) => {
     const last = i === lines.length - 1
@@ -234,7 +246,10 @@ function sql (type: Type, value: Value): string {
 /** Rows a statement holds literally; longer tables repeat their rows anyway. */
 const VALUES_ROWS = 50
 
-async function writeParquet (connection: DuckDBConnection, path: string, { columns, rows }: Table, { compression, styles }: Form): Promise<void> {
+async function writeParquet (connection: DuckDBConnection, path: string, table: Table, { compression, styles }: Form): Promise<void> {
+  const { columns, rows } = table
+  // Its dictionaries do not tell 0 from -0.
+  const zeros = holds(table, 'float', value => Object.is(value, -0))
   const types = columns.map(({ name, type }) => `"${name.replaceAll('"', '""')}" ${duckType(type)}`).join(', ')
   await connection.run(`CREATE OR REPLACE TABLE t (${types})`)
   const distinct = new Map<Value[], string>()
@@ -247,5 +262,5 @@ async function writeParquet (connection: DuckDBConnection, path: string, { colum
     const texts = [...distinct.values()]
     for (let i = 0; i < texts.length; i += VALUES_ROWS) await connection.run(`INSERT INTO t VALUES ${texts.slice(i, i + VALUES_ROWS).join(', ')}`)
   }
-  await connection.run(`COPY t TO ${quoted(path)} (FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 2048, PARQUET_VERSION ${styles[0]! % 2 === 0 ? 'V1' : 'V2'})`)
+  await connection.run(`COPY t TO ${quoted(path)} (FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE 2048, PARQUET_VERSION ${styles[0]! % 2 === 0 ? 'V1' : 'V2'}${zeros ? ', DICTIONARY_SIZE_LIMIT 1' : ''})`)
 }

@@ -240,7 +240,7 @@ function moment (days: number, within: number, digits: number): number | bigint 
   return canonicalInteger(BigInt(days) * 86_400n * 10n ** BigInt(digits) + BigInt(within))
 }
 
-const MOMENT = /^(\d{4,}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d(?:\.\d{1,9})?))?( \(BC\))?(?:(Z)|([+-])(\d\d)(?::?(\d\d))?(?::?(\d\d))?)?( \(BC\))?$/
+const MOMENT = /^(\d{4,}-\d\d-\d\d)( \(BC\))?(?:[T ](\d\d:\d\d:\d\d(?:\.\d{1,9})?))?(?:(Z)|([+-])(\d\d)(?::?(\d\d))?(?::?(\d\d))?)?$/
 
 /** DuckDB's timestamps: long years, BC, infinity, an offset where the type has one. */
 function parseAnyMoment (text: string, digits: number, zone: boolean): unknown {
@@ -252,9 +252,9 @@ function parseAnyMoment (text: string, digits: number, zone: boolean): unknown {
   }
   const match = MOMENT.exec(text)
   if (match == null) return INVALID
-  const [, date, time, bc, z, sign, hours, minutes, seconds, bcAfter] = match
+  const [, date, bc, time, z, sign, hours, minutes, seconds] = match
   if (zone !== (z != null || sign != null)) return INVALID
-  const days = parseAnyDate(`${date}${bc ?? bcAfter ?? ''}`)
+  const days = parseAnyDate(`${date}${bc ?? ''}`)
   const within = time == null ? 0 : clock(time, 0, time.length, digits)
   if (days === INVALID || within === INVALID) return INVALID
   const value = BigInt(moment(days as number, within, digits))

@@ -27,6 +27,9 @@ const HEAD_GROWTH = 8
 /** Places in one sample at which a record is looked for: what is written otherwise is not found at the next ones, either. */
 const WINDOW_TRIES_MAX = 200
 
+/** Columns named in a note; the rest is counted. */
+const NAMES_TOLD_MAX = 10
+
 /** Share of an object's keys that must be known for it to count as a record, where only a part of the file is seen. */
 const KNOWN_SHARE = 0.5
 
@@ -38,7 +41,16 @@ export async function prepareJson (inputs: Input[], wanted: TableSettings, forma
   // One after the other: of ten thousand inputs only one is in memory.
   for (const input of inputs) await evidence.addInput(input)
   const source: SourceForm = { format, ...(wanted.fractions === 'double' ? { fractions: 'double' } : {}), ...(evidence.values ? { elements: 'values' } : {}) }
-  return { columns: evidence.columns(inputs, wanted), source, notes: [] }
+  const columns = evidence.columns(inputs, wanted)
+  return { columns, source, notes: asJson(wanted.text || wanted.nested === 'json' ? [] : columns.filter(column => evidence.isMixed(column))) }
+}
+
+/** What is kept as the text it has in the input, though nobody asked for that. */
+function asJson (mixed: Column[]): Note[] {
+  if (mixed.length === 0) return []
+  const names = mixed.map(({ name }) => `'${name}'`)
+  const shown = names.length > NAMES_TOLD_MAX ? `${names.slice(0, NAMES_TOLD_MAX).join(', ')} and ${names.length - NAMES_TOLD_MAX} more` : names.join(', ')
+  return [{ code: 'mixed-as-json', message: `values of several kinds, or of changing shape, are kept as JSON text in ${mixed.length === 1 ? 'column' : 'columns'} ${shown}`, columns: mixed.map(({ name }) => name), count: mixed.length }]
 }
 
 class Evidence {
@@ -70,6 +82,13 @@ class Evidence {
     if (columns.length === 0) throw new ConversionError('bad-input', `'${inputs[0]!.path}' is empty: no object, so no columns; give a file with at least one object, or name columns with --set type:NAME=TYPE`, { path: inputs[0]!.path })
     if (columns.length > COLUMNS_MAX) throw new ConversionError('unsupported', `'${inputs[0]!.path}' has ${columns.length} different keys, at most ${COLUMNS_MAX} can be columns; if they are data, put each beside its value: {"key": ..., "value": ...}`, { path: inputs[0]!.path, keys: columns.length })
     return columns
+  }
+
+  /** Its values have no type in common but JSON. */
+  isMixed ({ name, type, fixed }: Column): boolean {
+    if (type !== 'JSON' || fixed === true) return false
+    if (this.values) return this.#objects || !this.#value.nothing
+    return this.#keys.get(name)?.nothing === false
   }
 
   async addInput (input: Input): Promise<void> {

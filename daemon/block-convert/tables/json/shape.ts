@@ -77,6 +77,11 @@ export class Shape {
     return field
   }
 
+  /** Nothing but null was seen. */
+  get nothing (): boolean {
+    return this.#numbers == null && !this.#strings && !this.#booleans && this.#items == null && this.#fields == null
+  }
+
   /** The name of a type. JSON where nothing but null was seen, too. */
   type (options: ShapeOptions): string {
     const type = this.#type(options)

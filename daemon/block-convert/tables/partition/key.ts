@@ -81,10 +81,9 @@ export function keyChecker (columns: Column[]): (key: Key) => boolean {
   return key => key.every((text, i) => text === null || checks[i]!(text))
 }
 
-/** The engine writes the era between date and time, and .5 without a zero; the parsers look for them elsewhere. */
+/** The engine writes .5 without a zero, which the parsers do not take. */
 function asParsed (text: string, kind: Kind): string {
-  if (kind === 'DECIMAL') return text.replace(/^(-?)\./, '$10.')
-  return kind.startsWith('TIMESTAMP') ? text.replace(/^(\S+)( \(BC\))( \d\d:\d\d:\d\d(?:\.\d+)?)/, '$1$3$2') : text
+  return kind === 'DECIMAL' ? text.replace(/^(-?)\./, '$10.') : text
 }
 
 /** The folders of a key, `A=1/B=x`; percent-encoded as DuckDB does. Throws ConversionError `unsupported` for a value that cannot be a folder. */
