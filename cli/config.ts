@@ -2,6 +2,7 @@ import { rename, readFile, writeFile, mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { configJsonSchema, loadConfig, resolvePaths, validateConfig, type LoadedConfig } from '../daemon/config/index.ts'
+import { SECRET_KEYS, withoutSecrets } from '../daemon/config/issues.ts'
 import { nearest } from '../daemon/config/suggest.ts'
 import { usage } from './lib/failure.ts'
 import { print, printJson, table, tell } from './lib/terminal.ts'
@@ -21,7 +22,7 @@ const load = async (file: string | undefined): Promise<LoadedConfig> => await lo
 async function show ({ config: file, origin = false, json = false }: Options): Promise<void> {
   const loaded = await load(file)
   // Shown to whoever looks over the shoulder, and pasted into bug reports.
-  if (loaded.config.secret !== '') loaded.config.secret = '(set; weft config get secret prints it)'
+  for (const key of SECRET_KEYS) if (loaded.config[key] !== '') loaded.config[key] = `(set; weft config get ${key} prints it)`
   if (json) return printJson(origin ? { config: loaded.config, origins: loaded.origins } : loaded.config)
   if (!origin) return print(JSON.stringify(loaded.config, null, 2))
   print(table(['KEY', 'VALUE', 'FROM'], Object.entries(loaded.origins).map(([key, { from, detail }]) => [key, shown(valueAt(loaded, key)), detail == null ? from : `${from} ${detail}`])))
@@ -39,19 +40,19 @@ async function set (key: string, text: string, { config: file }: Options): Promi
   const path = file ?? resolvePaths().configFile
   const known = await loadConfig({ env: { WEFT_HOME: '/nonexistent' } })
   if (!(key in known.origins)) throw unknownKey(key, known)
-  const tree = JSON.parse(await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const tree = fromJson(await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '{}'
     throw error
-  })) as Record<string, unknown>
+  }), path) as Record<string, unknown>
   const keys = key.split('.')
   let at = tree
   for (const part of keys.slice(0, -1)) at = (at[part] ??= {}) as Record<string, unknown>
-  at[keys.at(-1) as string] = fromText(text, valueAt(known, key))
+  at[keys.at(-1) as string] = fromText(text, valueAt(known, key), key)
   validateConfig(tree, path)
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   await writeFile(`${path}.new`, `${JSON.stringify(tree, null, 2)}\n`, { mode: 0o600 })
   await rename(`${path}.new`, path)
-  tell(`weft: ${key} is ${shown(valueAt({ config: tree }, key))} in ${path}; a running daemon takes it at its next start`)
+  tell(`weft: ${key} is ${shown(withoutSecrets(key, valueAt({ config: tree }, key)))} in ${path}; a running daemon takes it at its next start`)
 }
 
 async function validate (file: string | undefined, { json = false }: Options): Promise<void> {
@@ -61,11 +62,20 @@ async function validate (file: string | undefined, { json = false }: Options): P
 }
 
 /** What was typed, as the type of the default. */
-function fromText (text: string, example: unknown): unknown {
-  if (Array.isArray(example)) return text.startsWith('[') ? JSON.parse(text) as unknown : text.split(',').map(part => part.trim()).filter(part => part !== '')
+function fromText (text: string, example: unknown, key: string): unknown {
+  if (Array.isArray(example)) return text.startsWith('[') ? fromJson(text, `the value of ${key}`) : text.split(',').map(part => part.trim()).filter(part => part !== '')
   if (typeof example === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
   if (typeof example === 'number' || example === undefined) return /^\d+$/.test(text) ? Number(text) : text
   return text
+}
+
+/** The parser's own message quotes the text, which may hold the secret. */
+function fromJson (text: string, what: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw usage(`${what} is not valid JSON; mend it first`)
+  }
 }
 
 function valueAt ({ config }: { config: unknown }, key: string): unknown {

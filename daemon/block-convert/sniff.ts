@@ -1,5 +1,6 @@
 /** What a file is: its content first, then its extension; or what the user says. Looks through a compression, and another character set. */
-import { open, type FileHandle } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { constants, open, stat, type FileHandle } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
 import { OCTETS } from './archives/constants.ts'
 import { encodingOfType } from './archives/settings.ts'
@@ -20,10 +21,11 @@ export async function describeInput (path: string, from?: string): Promise<Input
   const absolute = resolve(path)
   let handle: FileHandle | undefined
   try {
-    handle = await open(absolute, 'r')
+    // Opening a named pipe waits for its writer, for ever if there is none; also one that takes the file's place after the look.
+    checkFile(absolute, await stat(absolute))
+    handle = await open(absolute, constants.O_RDONLY | constants.O_NONBLOCK)
     const info = await handle.stat()
-    if (info.isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' })
-    if (!info.isFile()) throw new ConversionError('input-unreadable', `cannot read '${absolute}': it is not a regular file`, { path: absolute })
+    checkFile(absolute, info)
     const head = await readHead(handle, info.size)
     return { path: absolute, ...await typeOf(absolute, info.size, head, from), size: info.size, mtimeMs: info.mtimeMs }
   } catch (error) {
@@ -31,6 +33,11 @@ export async function describeInput (path: string, from?: string): Promise<Input
   } finally {
     await handle?.close()
   }
+}
+
+function checkFile (path: string, info: Stats): void {
+  if (info.isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' })
+  if (!info.isFile()) throw new ConversionError('input-unreadable', `cannot read '${path}': it is not a regular file`, { path })
 }
 
 /** What is called so is text in some character set; its reader says which bytes are none. */

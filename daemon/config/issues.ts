@@ -2,6 +2,9 @@
 import type { z } from 'zod'
 import { nearest } from './suggest.ts'
 
+/** Keys whose value is never part of a message, an error's details or a listing. Join strings are not either, wherever they stand: they hold the secret. */
+export const SECRET_KEYS = ['secret'] as const
+
 export interface Issue {
   /** Dotted path of the key; empty for the whole. */
   path: string
@@ -14,12 +17,25 @@ export function describeIssue (error: z.ZodError, tree: unknown, known: Iterable
   const issue = error.issues[0] as z.core.$ZodIssue
   const path = dotted(issue.path)
   if (issue.code === 'unrecognized_keys') return unknownKey(path, issue.keys[0] as string, [...known])
-  const found = at(tree, issue.path)
-  if (issue.code === 'invalid_union') return { path, message: `${path}: expected a whole number or "auto", found ${shown(found)}`, details: { found } }
+  const value = at(tree, issue.path)
+  const found = withoutSecrets(path, value)
+  const text = shown(found, found !== value)
+  if (issue.code === 'invalid_union') return { path, message: `${path}: expected a whole number or "auto", found ${text}`, details: { found } }
   if (issue.code === 'custom') {
-    return { path, message: issue.message.startsWith('expected') ? `${path}: ${issue.message}, found ${shown(found)}` : `${path} ${issue.message}`, details: { found } }
+    return { path, message: issue.message.startsWith('expected') ? `${path}: ${issue.message}, found ${text}` : `${path} ${issue.message}`, details: { found } }
   }
-  return { path, message: `${path === '' ? 'the configuration' : path}: ${expectation(issue)}, found ${shown(found)}`, details: { found } }
+  return { path, message: `${path === '' ? 'the configuration' : path}: ${expectation(issue)}, found ${text}`, details: { found } }
+}
+
+/** The value of the key at this dotted path as it may be shown: secrets and join strings in it become their length. */
+export function withoutSecrets (path: string, value: unknown): unknown {
+  if (value == null || value === '') return value
+  const secret = (SECRET_KEYS as readonly string[]).includes(path)
+  if (typeof value === 'string') return secret || value.includes('weft1-') ? `(${value.length} characters, not shown)` : value
+  if (secret) return '(not shown)'
+  if (typeof value !== 'object') return value
+  if (Array.isArray(value)) return value.map(entry => withoutSecrets(path, entry))
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withoutSecrets(path === '' ? key : `${path}.${key}`, inner)]))
 }
 
 function expectation (issue: z.core.$ZodIssue): string {
@@ -51,7 +67,7 @@ function at (tree: unknown, path: PropertyKey[]): unknown {
   return value
 }
 
-function shown (value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value)
+function shown (value: unknown, bare: boolean): string {
+  const text = value === undefined ? 'nothing' : bare && typeof value === 'string' ? value : JSON.stringify(value)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }

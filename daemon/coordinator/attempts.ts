@@ -134,7 +134,8 @@ export class Attempts {
     for (const attempt of worker.open) {
       const block = blocks[attempt.block] as Block
       worker.take(attempt, block.size, now, false)
-      if (loss && block.state === 'leased' && ++block.losses > limits.blockLosses) {
+      // What was given up does not hold its block any more: somebody else does.
+      if (loss && !attempt.given && block.state === 'leased' && ++block.losses > limits.blockLosses) {
         this.#state.fail({ code: 'failed', message: `block ${block.index}: ${block.losses} workers were lost while they held it, the last: ${reason}`, details: { block: block.index } })
       }
       if (forgotten > 0) forgotten--

@@ -84,6 +84,7 @@ export class Block {
     this.withdraw()
     this.failures = 0
     this.engineFailures = 0
+    this.losses = 0
     this.blamed = false
     this.avoid = undefined
   }

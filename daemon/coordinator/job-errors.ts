@@ -1,4 +1,6 @@
 /** Turns what other modules throw into what a job's user is told. */
+import { statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { BlockSource } from '../block-convert/index.ts'
 import type { JobError, JobErrorCode } from './index.ts'
 
@@ -55,11 +57,22 @@ const OUTPUT_ADVICE: Record<string, string> = {
 
 /** A failure to make, write or rename the output. */
 export function toOutputError (error: unknown, output: string): JobError {
-  const system = (error as { code?: unknown } | undefined)?.code
+  const code = (error as { code?: unknown } | undefined)?.code
+  const system = code === 'EACCES' && inFile(output) ? 'ENOTDIR' : code
   if (system === 'EEXIST') return outputExists(output)
   const advice = typeof system === 'string' ? OUTPUT_ADVICE[system] : undefined
   if (advice != null) return { code: 'output-unwritable', message: `cannot write '${output}': ${advice}`, details: { path: output, system } }
   return toJobError(error, `cannot write '${output}'`)
+}
+
+/** Whether what should be the folder is a file: asked for the right to search it, the system says EACCES of that, too. */
+function inFile (output: string): boolean {
+  try {
+    return !statSync(dirname(output)).isDirectory()
+  } catch {
+    // It cannot be looked at either: what was said first stands.
+    return false
+  }
 }
 
 export function outputExists (output: string): JobError {

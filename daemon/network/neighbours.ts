@@ -3,6 +3,8 @@
  * bootstrap address is gone, and the members of a private network on one LAN find one another with no address at all.
  *
  * While fewer than NEIGHBOURS_WANTED members are connected, remembered ones are dialled in turns, with growing pauses.
+ * NEIGHBOUR_DIALS_MAX remembered and as many announced ones are dialled at once: who floods the local network with
+ * announcements takes no place of a remembered one.
  */
 import type { PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
@@ -40,25 +42,32 @@ export interface NeighboursInit {
   now?: () => number
   /** In [0, 1). @default Math.random */
   random?: () => number
+  /** Waits these milliseconds, or until the signal fires; never rejects. @default a timer */
+  wait?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
 export class Neighbours {
   readonly #components: NeighboursComponents
   readonly #now: () => number
   readonly #random: () => number
+  readonly #wait: NonNullable<NeighboursInit['wait']>
   /** Least recently seen first. */
   readonly #known = new Map<string, Neighbour>()
-  readonly #dialling = new Set<string>()
+  /** Dials of announced members, by peer id. */
+  readonly #announced = new Map<string, Promise<void>>()
   #stop = new AbortController()
   /** Ends a pause: a member was lost, or a new one may be there. */
   #wake = new AbortController()
   #loop: Promise<void> = Promise.resolve()
   #saving: Promise<void> = Promise.resolve()
+  /** A write has not begun yet: it will take the newest state. */
+  #savePending = false
 
-  constructor (components: NeighboursComponents, { now = Date.now, random = Math.random }: NeighboursInit = {}) {
+  constructor (components: NeighboursComponents, { now = Date.now, random = Math.random, wait = pause }: NeighboursInit = {}) {
     this.#components = components
     this.#now = now
     this.#random = random
+    this.#wait = wait
   }
 
   start (): void {
@@ -69,7 +78,7 @@ export class Neighbours {
   /** Resolves when no dial is left and what is known is written. */
   async stop (): Promise<void> {
     this.#stop.abort()
-    await this.#loop
+    await Promise.all([this.#loop, ...this.#announced.values()])
     await this.#saving
   }
 
@@ -97,8 +106,9 @@ export class Neighbours {
   /** Somebody on the local network says that it is a member. Hello will tell. */
   announced (peer: PeerId, addresses: Multiaddr[]): void {
     const key = peer.toString()
-    if (this.#stop.signal.aborted || this.#components.connected().includes(key)) return
-    void this.#dial({ peer: key, addresses: addresses.slice(0, NEIGHBOUR_ADDRESSES_MAX).map(address => withPeer(address, key)), seen: 0 }, this.#stop.signal)
+    if (this.#stop.signal.aborted || this.#announced.has(key) || this.#announced.size >= NEIGHBOUR_DIALS_MAX || this.#components.connected().includes(key)) return
+    const neighbour = { peer: key, addresses: addresses.slice(0, NEIGHBOUR_ADDRESSES_MAX).map(address => withPeer(address, key)), seen: 0 }
+    this.#announced.set(key, this.#dial(neighbour, this.#stop.signal).finally(() => { this.#announced.delete(key) }))
   }
 
   async #run (signal: AbortSignal): Promise<void> {
@@ -111,6 +121,7 @@ export class Neighbours {
     while (!signal.aborted) {
       this.#wake = new AbortController()
       const connected = this.#components.connected()
+      let least = 0
       if (connected.length >= NEIGHBOURS_WANTED) rounds = 0
       else {
         // The latest seen are the likeliest to be there.
@@ -119,32 +130,32 @@ export class Neighbours {
         const chosen = [...absent.slice(first), ...absent.slice(0, first)].slice(0, NEIGHBOUR_DIALS_MAX)
         await Promise.all(chosen.map(async neighbour => { await this.#dial(neighbour, signal) }))
         rounds++
+        // Members that come and go would otherwise make it one round after the other.
+        least = NEIGHBOUR_PAUSE_MIN_MS
+        await this.#wait(least, signal)
       }
       const most = Math.min(NEIGHBOUR_PAUSE_MAX_MS, NEIGHBOUR_PAUSE_MIN_MS * 2 ** Math.min(rounds, 16))
-      await pause(most * (0.5 + this.#random() / 2), AbortSignal.any([signal, this.#wake.signal]))
+      await this.#wait(most * (0.5 + this.#random() / 2) - least, AbortSignal.any([signal, this.#wake.signal]))
     }
   }
 
   /** Never rejects: a member that is not there is the usual case. */
   async #dial ({ peer, addresses }: Neighbour, signal: AbortSignal): Promise<void> {
-    if (this.#dialling.has(peer) || this.#dialling.size >= 2 * NEIGHBOUR_DIALS_MAX) return
-    this.#dialling.add(peer)
     try {
       await this.#components.dial(addresses.map(address => multiaddr(address)), { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) })
     } catch (error) {
       this.#components.log.debug({ peer, reason: (error as Error).message }, 'a member known before does not answer')
-    } finally {
-      this.#dialling.delete(peer)
     }
   }
 
   #save (): void {
     const { store, log } = this.#components
-    if (store == null) return
-    const neighbours = [...this.#known.values()]
+    if (store == null || this.#savePending) return
+    this.#savePending = true
     this.#saving = this.#saving.then(async () => {
+      this.#savePending = false
       try {
-        await store.write(neighbours)
+        await store.write([...this.#known.values()])
       } catch (error) {
         log.warn({ error }, 'the members known cannot be written')
       }

@@ -22,7 +22,7 @@ export async function archiveDistance (original: BlockSource, result: BlockSourc
   const file = new RandomAccess(plain)
   const decoded = params.compress
     // More than the source is wrong, however much it is.
-    ? decode(coded, params.encoding, { name: 'the result', expansion: Infinity, mostBytes: recipe.size + 1, mostFrames: RESULT_FRAMES_MAX })
+    ? decode(coded, params.encoding, { name: 'the result', expansion: Infinity, mostBytes: recipe.size + 1, mostFrames: RESULT_FRAMES_MAX, padding: 'refuse' })
     : decode(coded, params.encoding, { name: 'the source', expansion: params.expansion })
   let compared = 0
   try {
@@ -71,7 +71,7 @@ function promised (source: BlockSource, { encoding }: ArchiveParameters): number
 
 async function plainSize (source: BlockSource, { encoding }: ArchiveParameters, limits: Pick<DecodeOptions, 'mostBytes' | 'mostFrames'>): Promise<number> {
   let bytes = 0
-  for await (const chunk of decode(source, encoding, { name: 'the result', expansion: Infinity, ...limits })) bytes += chunk.length
+  for await (const chunk of decode(source, encoding, { name: 'the result', expansion: Infinity, padding: 'refuse', ...limits })) bytes += chunk.length
   return bytes
 }
 

@@ -17,6 +17,12 @@ export interface DecodeOptions {
   mostBytes?: number
   /** zstd frames at most: each costs tens of microseconds, however little is in it. @default any number */
   mostFrames?: number
+  /**
+   * Zeros behind the last gzip member or xz stream: users' files may have them, as tapes do. A result may not: what the merger appends
+   * would lie behind them.
+   * @default 'allow'
+   */
+  padding?: 'allow' | 'refuse'
 }
 
 /**
@@ -29,7 +35,7 @@ export async function * decode (source: BlockSource, encoding: Encoding, options
   const file = new RandomAccess(source)
   try {
     const limit = new Limit(encoding, file.size, options)
-    for await (const chunk of DECODERS[encoding](file, options.name, options.mostFrames)) {
+    for await (const chunk of DECODERS[encoding](file, options.name, options)) {
       limit.add(chunk.length)
       yield chunk
     }
@@ -68,13 +74,14 @@ export function requireExpansion (name: string, encoding: Encoding, size: number
   throw new ConversionError('bad-input', `${name}: its ${size} bytes of ${encoding} data become more than ${ratio} times as many when decompressed, ${expansion} times are allowed; if it is no bomb, raise that with --set max_expansion=N`, { bytes: size, decoded, ratio, expansion })
 }
 
-type Decoder = (file: RandomAccess, name: string, mostFrames?: number) => AsyncGenerator<Uint8Array>
+type Decoder = (file: RandomAccess, name: string, options: DecodeOptions) => AsyncGenerator<Uint8Array>
 
 const DECODERS: Record<Encoding, Decoder> = { gzip: gunzip, zstd: unzstd, brotli: unbrotli, xz: unxzFile }
 
-async function * gunzip (file: RandomAccess, name: string): AsyncGenerator<Uint8Array> {
+async function * gunzip (file: RandomAccess, name: string, { padding }: DecodeOptions): AsyncGenerator<Uint8Array> {
   const engine = createGunzip({ chunkSize: PLAIN_CHUNK_BYTES })
   yield * through(engine, chunksOf(file), error => fault(name, 'gzip', error, engine.bytesWritten, file.size))
+  if (padding === 'refuse' && engine.bytesWritten < file.size) throw fault(name, 'gzip', 'is followed by something else', engine.bytesWritten, file.size)
   // The engine stops at padding. Zeros up to a whole block of a tape are legal, data behind them would be lost.
   for (let at = engine.bytesWritten; at < file.size;) {
     const rest = file.read(at, Math.min(CODED_CHUNK_BYTES, file.size - at))
@@ -90,7 +97,7 @@ async function * unbrotli (file: RandomAccess, name: string): AsyncGenerator<Uin
   if (engine.bytesWritten < file.size) throw fault(name, 'brotli', 'is followed by something else', engine.bytesWritten, file.size)
 }
 
-async function * unzstd (file: RandomAccess, name: string, mostFrames = Infinity): AsyncGenerator<Uint8Array> {
+async function * unzstd (file: RandomAccess, name: string, { mostFrames = Infinity }: DecodeOptions): AsyncGenerator<Uint8Array> {
   if (file.size === 0) throw fault(name, 'zstd', 'is cut off', 0, 0)
   let frames = 0
   for (const frame of walkZstd(file, name)) {
@@ -119,7 +126,9 @@ async function * largeFrame (file: RandomAccess, name: string, frame: ZstdFrame)
   if (engine.bytesWritten !== frame.length) throw fault(name, 'zstd', 'is damaged (a frame ends before its last block)', frame.offset + engine.bytesWritten, file.size)
 }
 
-async function * unxzFile (file: RandomAccess, name: string): AsyncGenerator<Uint8Array> {
+async function * unxzFile (file: RandomAccess, name: string, { padding }: DecodeOptions): AsyncGenerator<Uint8Array> {
+  // A stream ends with the letters YZ; before anything is decoded, since the decoder does not tell where the last one ended.
+  if (padding === 'refuse' && file.size > 0 && file.read(file.size - 1, 1)[0] === 0) throw fault(name, 'xz', 'is cut off, or followed by something else', file.size, file.size)
   let taken = 0
   try {
     yield * unxz(chunksOf(file), bytes => { taken += bytes })
@@ -140,14 +149,16 @@ export function * chunksOf (file: RandomAccess, from = 0, to = file.size): Gener
 /** Pulls bytes through an engine of zlib. Its failures are told by `fault`, those of the bytes' source pass. */
 async function * through (engine: Transform, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, fault: (error: unknown) => unknown): AsyncGenerator<Uint8Array> {
   const source = Readable.from(chunks, { highWaterMark: 1 })
-  let failure: unknown
-  source.on('error', error => { failure = error })
+  // The first to fail takes the other with it, with its own error, so only the order tells whose it is.
+  let failed: 'source' | 'engine' | undefined
+  source.on('error', () => { failed ??= 'source' })
+  engine.on('error', () => { failed ??= 'engine' })
   // A failure of either reaches the loop below, as the engine's own.
   pipeline(source, engine, () => {})
   try {
     yield * engine as AsyncIterable<Uint8Array>
   } catch (error) {
-    throw failure ?? fault(error)
+    throw failed === 'source' ? error : fault(error)
   } finally {
     // An engine that had enough leaves its source where it was.
     source.destroy()

@@ -15,7 +15,7 @@ import { firstDifference, showValue } from './values.ts'
  */
 export async function tableDistance (original: BlockSource, result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<Distance> {
   const { columns } = params
-  const wanted = ofOriginal(sourceBatches(original, recipe, params))
+  const wanted = sourceBatches(original, recipe, params)
   const given = readBatches(result, params.target, columns, { side: 'result' })
   const kinds = columns.map(column => parseType(column.type).kind)
   let compared = 0
@@ -59,18 +59,22 @@ export async function tableDistance (original: BlockSource, result: BlockSource,
   }
 }
 
-/** A block's own rows, by our readers, as the target has them. */
-export function sourceBatches (original: BlockSource, recipe: BlockRecipe, params: TableParameters): Generator<Batch> {
+/** A block's own rows, by our readers, as the target has them. Throws ConversionError, marked by `asOriginal`. */
+export function * sourceBatches (original: BlockSource, recipe: BlockRecipe, params: TableParameters): Generator<Batch> {
+  try {
+    yield * ownBatches(original, recipe, params)
+  } catch (error) {
+    throw asOriginal(error)
+  }
+}
+
+function ownBatches (original: BlockSource, recipe: BlockRecipe, params: TableParameters): Generator<Batch> {
   const rows = (recipe.slice?.rows ?? params.rows) as [number, number] | undefined
   const batches = readBatches(original, params.source, params.columns, { rows, present: params.present, side: 'source', firstLine: recipe.origin.line })
   return 'nonfinite' in params.target && params.target.nonfinite === 'null' ? withoutNonfinite(batches, params.columns) : batches
 }
 
 /** Marks what the original is to blame for (`original` among the details), so that nobody takes it for the result's fault. */
-function * ofOriginal (batches: Generator<Batch>): Generator<Batch> {
-  try {
-    yield * batches
-  } catch (error) {
-    throw error instanceof ConversionError ? new ConversionError(error.code, error.message, { ...error.details, original: true }) : error
-  }
+export function asOriginal (error: unknown): unknown {
+  return error instanceof ConversionError ? new ConversionError(error.code, error.message, { ...error.details, original: true }) : error
 }

@@ -166,11 +166,11 @@ class CompressingMerger implements Merger {
 
 /**
  * Structure and rows of a compressed part or output: `inspect` looks into a part. Of an output, whose parts were looked into, the pieces
- * around them and the number of records are checked, as a stream. Throws ConversionError `bad-input`.
+ * around them and the number of records are checked, as a stream. `blockBytes`: as for `withPlain`. Throws ConversionError `bad-input`.
  */
-export async function inspectEncoded (source: BlockSource, params: TableParameters, whole: boolean, inspect: (plain: BlockSource, params: TableParameters) => Promise<{ units: number }>): Promise<{ units: number }> {
+export async function inspectEncoded (source: BlockSource, params: TableParameters, whole: boolean, inspect: (plain: BlockSource, params: TableParameters) => Promise<{ units: number }>, blockBytes?: number): Promise<{ units: number }> {
   if (whole) return { units: await countRecords(source, params) }
-  return await withPlain(source, params, false, async plain => await inspect(plain, plainParameters(params, false)))
+  return await withPlain(source, params, false, async plain => await inspect(plain, plainParameters(params, false)), blockBytes)
 }
 
 async function countRecords (source: BlockSource, params: TableParameters): Promise<number> {
@@ -180,7 +180,7 @@ async function countRecords (source: BlockSource, params: TableParameters): Prom
   const counter = new RecordCounter(csv == null || csv.quote === '' ? -1 : csv.quote.charCodeAt(0), csv == null || csv.escape === csv.quote ? -1 : csv.escape.charCodeAt(0))
   const head = new Ends(Math.max(start.length, empty.length))
   const tail = new Ends(Math.max(end.length, 1))
-  for await (const chunk of decode(source, encodingOf(params) as Encoding, { name: 'the output', expansion: Infinity, mostBytes: Infinity })) {
+  for await (const chunk of decode(source, encodingOf(params) as Encoding, OUTPUT_LIMITS)) {
     head.first(chunk)
     tail.last(chunk)
     counter.add(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length))
@@ -218,8 +218,8 @@ class Ends {
   }
 }
 
-/** Compares what is inside a compressed part; one that cannot be decoded is a difference. */
-export async function encodedDistance (result: BlockSource, params: TableParameters, compare: (plain: BlockSource, params: TableParameters) => Promise<Distance>): Promise<Distance> {
+/** Compares what is inside a compressed part; one that cannot be decoded is a difference. `blockBytes`: as for `withPlain`. */
+export async function encodedDistance (result: BlockSource, params: TableParameters, compare: (plain: BlockSource, params: TableParameters) => Promise<Distance>, blockBytes?: number): Promise<Distance> {
   try {
     return await withPlain(result, params, false, async plain => {
       try {
@@ -228,7 +228,7 @@ export async function encodedDistance (result: BlockSource, params: TableParamet
         // Of the source: nothing the result's decoder says.
         throw new Comparison(error)
       }
-    })
+    }, blockBytes)
   } catch (error) {
     if (error instanceof Comparison) throw error.cause
     if (!(error instanceof ConversionError) || error.code === 'input-unreadable') throw error
@@ -244,15 +244,31 @@ class Comparison extends Error {
 }
 
 /** A result's own size says little of what a table becomes: a column of one value compresses a thousandfold. */
-const LIMITS = { name: 'the result', expansion: Infinity, mostBytes: DECODED_RESULT_BYTES_MAX, mostFrames: RESULT_FRAMES_MAX }
+const LIMITS = { name: 'the result', expansion: Infinity, mostBytes: DECODED_RESULT_BYTES_MAX, mostFrames: RESULT_FRAMES_MAX, padding: 'refuse' } as const
 
-/** Lets `work` read what is inside a compressed part (or `whole` output): from memory, or from a file that is removed afterwards. */
-export async function withPlain<T> (source: BlockSource, params: TableParameters, whole: boolean, work: (plain: BlockSource) => Promise<T>): Promise<T> {
+const OUTPUT_LIMITS = { name: 'the output', expansion: Infinity, mostBytes: Infinity, padding: 'refuse' } as const
+
+/** Decoded bytes every part may have, however small its block: a Parquet block of equal values becomes a text a thousand times its size. */
+const DECODED_PART_BYTES_MIN = 256 * 2 ** 20
+
+/** Decoded bytes of a part per byte of its block: the names of JSON at every value of a packed column cost less. More is an attack on the disk. */
+const DECODED_PART_RATIO_MAX = 64
+
+/** Bytes the part of a block of this many bytes may decode to. */
+export function partBytesMax (blockBytes: number): number {
+  return Math.min(DECODED_RESULT_BYTES_MAX, Math.max(DECODED_PART_BYTES_MIN, DECODED_PART_RATIO_MAX * blockBytes))
+}
+
+/**
+ * Lets `work` read what is inside a compressed part (or `whole` output): from memory, or from a file that is removed afterwards.
+ * `blockBytes`: the size of the part's block, which bounds it by `partBytesMax`. @default what an engine may write at most
+ */
+export async function withPlain<T> (source: BlockSource, params: TableParameters, whole: boolean, work: (plain: BlockSource) => Promise<T>, blockBytes?: number): Promise<T> {
   const encoding = whole ? encodingOf(params) : partEncoding(params)
   if (encoding == null) return await work(source)
   const chunks: Uint8Array[] = []
   let size = 0
-  const decoded = decode(source, encoding, whole ? { name: 'the output', expansion: Infinity, mostBytes: Infinity } : LIMITS)
+  const decoded = decode(source, encoding, whole ? OUTPUT_LIMITS : { ...LIMITS, ...(blockBytes != null ? { mostBytes: partBytesMax(blockBytes) } : {}) })
   try {
     for (;;) {
       const { done, value } = await decoded.next()

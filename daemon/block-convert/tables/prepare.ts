@@ -17,6 +17,8 @@ export async function prepareTable (inputs: Input[], converter: Pick<Converter, 
   const parameters: TableParameters = { columns, source, target }
   if (encoding != null) {
     if (target.format === 'parquet' || target.format === 'arrow') throw new ConversionError('unsupported', `${tableType(converter.to).name} is compressed inside, not as a whole; leave out the compression's extension${target.format === 'parquet' ? ', and choose with --set compression=' : ''}`, { encoding })
+    // A brotli stream cannot be joined of parts, so each of the output's files would keep a compressor of its own to the end.
+    if (encoding === 'brotli' && wanted.partition.length > 0) throw new ConversionError('unsupported', 'brotli and \'partition_by\' do not go together; end the target with .gz, .zst or .xz instead of .br', { encoding, key: 'partition_by' })
     target.encoding = encoding
   }
   if (wanted.partition.length > 0) parameters.partition = partition(wanted.partition, columns)

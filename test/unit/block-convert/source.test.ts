@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { appendFile, chmod, mkdir, mkdtemp, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -192,6 +193,12 @@ describe('source: what a file is', () => {
     await assert.rejects(describeInput(join(folder, 'dir')), refused('input-unreadable', /it is a folder/))
     await input('a.json', '[]')
     await assert.rejects(describeInput(join(folder, 'dir', '..', 'a.json', 'x')), refused('input-unreadable', /not a folder/))
+  })
+
+  it('refuses a named pipe without waiting for a writer', async () => {
+    const path = join(folder, 'pipe.csv')
+    execFileSync('mkfifo', [path])
+    await assert.rejects(describeInput(path), refused('input-unreadable', /not a regular file/))
   })
 
   it('says so where permission is missing', async () => {

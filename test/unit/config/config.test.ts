@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { z } from 'zod'
 import { type Config, ConfigError, configJsonSchema, loadConfig, offers, resolvePaths, validateConfig } from '../../../daemon/config/index.ts'
+import { describeIssue } from '../../../daemon/config/issues.ts'
+import { encodeJoinString } from '../../../daemon/config/join-string.ts'
 import { jsonFaultAt } from '../../../daemon/config/json-fault.ts'
 import { variableOf } from '../../../daemon/config/load.ts'
 import { leaves } from '../../../daemon/config/schema.ts'
@@ -139,6 +143,44 @@ describe('config', () => {
         assert.ok(error.message.startsWith(`${path}: ${key}`), error.message)
         assert.match(error.message, words)
         assert.equal(error.details.key, key)
+      }
+    })
+
+    it('never shows the secret, nor a join string that holds it', async () => {
+      const secret = 'x'.repeat(42)
+      const joinString = `weft1-${secret}`
+      const cases: Array<[unknown, RegExp]> = [
+        [{ secret }, /expected 32 bytes.*, found \(42 characters, not shown\)$/],
+        [{ secret: [secret] }, /expected text, found \(not shown\)$/],
+        [{ secret: 4 }, /expected text, found \(not shown\)$/],
+        [{ bootstrap: joinString }, /expected a list, found \(48 characters, not shown\)$/],
+        [{ bootstrap: [` ${joinString}`] }, /found \(49 characters, not shown\)$/],
+        [{ bootstrap: { first: joinString } }, /expected a list, found \{"first":"\(48 characters, not shown\)"\}$/],
+        [{ network: joinString.toUpperCase().replace('WEFT', 'weft') }, /found \(48 characters, not shown\)$/]
+      ]
+      for (const [content, words] of cases) {
+        await file(content)
+        const { message, details } = await refused(loadConfig({ env }))
+        assert.match(message, words)
+        assert.doesNotMatch(message + JSON.stringify(details), /xxx/i)
+      }
+      // A fault of the whole names no key.
+      const whole = describeIssue(new z.ZodError([{ code: 'custom', message: 'expected more', path: [], input: undefined }]), { secret }, [])
+      assert.doesNotMatch(JSON.stringify(whole), /xxx/)
+    })
+
+    it('config set says where it wrote the secret and a join string, not what they are', async () => {
+      const path = await file({})
+      const joinString = encodeJoinString({ network: 'default', secret: 'x'.repeat(43), addresses: [PEER] })
+      for (const [args, words] of [
+        [['secret', 'x'.repeat(42)], /found \(42 characters, not shown\)/],
+        [['secret', 'x'.repeat(43)], /secret is \(43 characters, not shown\) in/],
+        [['bootstrap', joinString], new RegExp(`bootstrap is \\["\\(${joinString.length} characters, not shown\\)"\\] in`)],
+        [['bootstrap', `[${joinString}`], /the value of bootstrap is not valid JSON/]
+      ] as const) {
+        const { stdout, stderr } = spawnSync(process.execPath, [join(root, 'bin/weft'), 'config', 'set', ...args, '--config', path], { env: { ...process.env, ...env }, encoding: 'utf8' })
+        assert.match(stderr, words)
+        assert.doesNotMatch(stdout + stderr, /xxx|weft1-/)
       }
     })
 

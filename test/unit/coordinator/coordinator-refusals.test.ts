@@ -37,6 +37,7 @@ describe('coordinator/coordinator', () => {
       await refused(on, { inputs: [input], output: on.path('there.copy') }, 'output-exists', /overwrite/)
       await refused(on, { inputs: [input], output: on.path('folder') }, 'output-unwritable', /folder/)
       await refused(on, { inputs: [input], output: on.path('nowhere/out.copy') }, 'output-unwritable', /does not exist/)
+      await refused(on, { inputs: [input], output: join(input, 'out.copy') }, 'output-unwritable', /a part of its path is not a folder/)
       await refused(on, { inputs: [input], output: input, overwrite: true }, 'usage', /never overwritten/)
       await symlink(suite.root, on.path('link'))
       await refused(on, { inputs: [input], output: join(on.path('link'), 'in.bin'), overwrite: true }, 'usage', /never overwritten/)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Block } from '../../../daemon/coordinator/block-table.ts'
 import { failed, joined, last, ok, Rig, types } from './rig.ts'
 
 describe('coordinator/machine', () => {
@@ -164,6 +165,26 @@ describe('coordinator/machine', () => {
         rig.step({ type: 'lost', worker: `w${i}`, reason: 'dead' })
       }
       assert.equal(rig.machine.state, 'failed')
+    })
+
+    it('counts a loss against a block only if the lost worker still held it', () => {
+      const rig = Rig.started([5], { a: 1, b: 1 }, { limits: { attemptMs: 1000, blockLosses: 0 } })
+      rig.orders()
+      rig.now = 1000
+      rig.step({ type: 'tick' })
+      assert.deepEqual(rig.orders(), ['b:0/2'])
+      rig.step({ type: 'lost', worker: 'a', reason: 'dead' })
+      assert.equal(rig.machine.state, 'running', 'b holds it')
+      rig.step({ type: 'lost', worker: 'b', reason: 'dead' })
+      assert.equal(rig.machine.state, 'failed')
+    })
+
+    it('holds nothing that went wrong with its old conversion against a block', () => {
+      const block = new Block(0, 5)
+      const fresh = { ...block }
+      Object.assign(block, { failures: 1, engineFailures: 1, losses: 1, blamed: true })
+      block.renew()
+      assert.deepEqual({ ...block }, fresh)
     })
   })
 

@@ -5,7 +5,7 @@ import type { PeerId } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { silentLog } from '../../../daemon/log.ts'
-import { NEIGHBOUR_ADDRESSES_MAX, NEIGHBOUR_DIALS_MAX, NEIGHBOURS_MAX, NEIGHBOURS_WANTED } from '../../../daemon/network/constants.ts'
+import { NEIGHBOUR_ADDRESSES_MAX, NEIGHBOUR_DIALS_MAX, NEIGHBOUR_PAUSE_MIN_MS, NEIGHBOURS_MAX, NEIGHBOURS_WANTED } from '../../../daemon/network/constants.ts'
 import { Neighbours, type Neighbour } from '../../../daemon/network/neighbours.ts'
 
 async function peer (): Promise<PeerId> {
@@ -13,6 +13,11 @@ async function peer (): Promise<PeerId> {
 }
 
 const at = (port: number): ReturnType<typeof multiaddr> => multiaddr(`/ip4/192.0.2.1/tcp/${port}`)
+
+/** Reads, dials and the pause after them are all promises: this many turns see them through. */
+async function turns (): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await setImmediate()
+}
 
 /** Neighbours over a network that answers nobody unless told, and a store in memory. */
 function setUp (stored: Neighbour[] = []): { neighbours: Neighbours, dialled: string[], connected: string[], written: Neighbour[][], settle: () => Promise<void> } {
@@ -28,9 +33,7 @@ function setUp (stored: Neighbour[] = []): { neighbours: Neighbours, dialled: st
     store: { read: async () => stored, write: async all => { written.push(structuredClone(all)) } },
     log: silentLog
   }, { now: () => 1000 })
-  // Reads, dials and the pause after them are all promises: this many turns see them through.
-  const settle = async (): Promise<void> => { for (let turn = 0; turn < 20; turn++) await setImmediate() }
-  return { neighbours, dialled, connected, written, settle }
+  return { neighbours, dialled, connected, written, settle: turns }
 }
 
 describe('neighbours', () => {
@@ -86,6 +89,94 @@ describe('neighbours', () => {
     assert.deepEqual(dialled, [`${at(1).toString()}/p2p/${a.toString()}`])
     neighbours.announced(a, [at(1)])
     assert.equal(dialled.length, 1, 'nothing after the stop')
+  })
+
+  it('keeps the least pause between two rounds, however often members are lost', async () => {
+    const id = await peer()
+    const waits: Array<{ ms: number, end: () => void }> = []
+    let dials = 0
+    const neighbours = new Neighbours({
+      dial: async () => { dials++ },
+      connected: () => [],
+      store: { read: async () => [{ peer: id.toString(), addresses: [`${at(1).toString()}/p2p/${id.toString()}`], seen: 1 }], write: async () => {} },
+      log: silentLog
+    }, {
+      random: () => 0,
+      wait: async (ms, signal) => {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        waits.push({ ms, end: resolve })
+        if (signal.aborted) resolve()
+        else signal.addEventListener('abort', () => { resolve() })
+        await promise
+      }
+    })
+    neighbours.start()
+    await turns()
+    neighbours.lost()
+    neighbours.lost()
+    await turns()
+    assert.deepEqual([dials, waits.map(({ ms }) => ms)], [1, [NEIGHBOUR_PAUSE_MIN_MS]], 'a loss does not end the least pause')
+    waits[0]!.end()
+    await turns()
+    // The rest of the pause was not waited for: a member was lost.
+    assert.deepEqual([dials, waits.map(({ ms }) => ms)], [2, [NEIGHBOUR_PAUSE_MIN_MS, 0, NEIGHBOUR_PAUSE_MIN_MS]])
+    waits[2]!.end()
+    await turns()
+    assert.deepEqual([dials, waits.at(-1)!.ms], [2, NEIGHBOUR_PAUSE_MIN_MS], 'without a loss the pause grows')
+    await neighbours.stop()
+  })
+
+  it('dials remembered members though the local network is full of announcements, and stops when no dial is left', async () => {
+    const [remembered, ...strangers] = await Promise.all(Array.from({ length: 2 * NEIGHBOUR_DIALS_MAX + 2 }, peer)) as [PeerId, ...PeerId[]]
+    const dialled: string[] = []
+    const cut: Array<() => void> = []
+    const { promise: read, resolve: readIs } = Promise.withResolvers<Neighbour[]>()
+    const neighbours = new Neighbours({
+      dial: async ([address], { signal }) => {
+        dialled.push(address!.toString())
+        // Takes its time to end, also after the stop.
+        const { promise, resolve } = Promise.withResolvers<void>()
+        cut.push(resolve)
+        await promise
+        signal.throwIfAborted()
+      },
+      connected: () => [],
+      store: { read: async () => await read, write: async () => {} },
+      log: silentLog
+    })
+    neighbours.start()
+    for (const stranger of [...strangers, remembered]) neighbours.announced(stranger, [at(1)])
+    assert.equal(dialled.length, NEIGHBOUR_DIALS_MAX)
+    const address = `${at(2).toString()}/p2p/${remembered.toString()}`
+    readIs([{ peer: remembered.toString(), addresses: [address], seen: 1 }])
+    await turns()
+    assert.deepEqual(dialled.slice(NEIGHBOUR_DIALS_MAX), [address])
+    let stopped = false
+    const stop = neighbours.stop().then(() => { stopped = true })
+    // All but one that was announced.
+    for (const end of cut.slice(1)) end()
+    await turns()
+    assert.equal(stopped, false)
+    cut[0]!()
+    await stop
+  })
+
+  it('writes the newest state once, however much changed while it was writing', async () => {
+    const written: Neighbour[][] = []
+    const { promise: disk, resolve: writes } = Promise.withResolvers<void>()
+    const neighbours = new Neighbours({
+      dial: async () => {},
+      connected: () => [],
+      store: { read: async () => [], write: async all => { written.push(all); await disk } },
+      log: silentLog
+    })
+    const peers = await Promise.all(Array.from({ length: 5 }, peer))
+    neighbours.met(peers[0]!, [at(1)])
+    await turns()
+    for (const other of peers.slice(1)) neighbours.met(other, [at(1)])
+    writes()
+    await neighbours.stop()
+    assert.deepEqual(written.map(all => all.length), [1, 5])
   })
 
   it('goes on without what cannot be read or written, and with addresses that are none', async () => {

@@ -2,7 +2,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { ConversionError } from '../../errors.ts'
 import type { BlockRecipe, BlockSource, Distance } from '../../index.ts'
-import { sourceBatches } from '../distance.ts'
+import { asOriginal, sourceBatches } from '../distance.ts'
 import { plainParameters, withPlain } from '../encoded.ts'
 import { inspectForm } from '../inspect.ts'
 import { readBatches, type Batch } from '../readers/index.ts'
@@ -10,7 +10,8 @@ import type { Column, TableParameters } from '../schema.ts'
 import { parseType } from '../types.ts'
 import { firstDifference, showValue } from '../values.ts'
 import { Container, type Part } from './container.ts'
-import { keyPath, keyWriter, partitioning, type Key, type Partitioning } from './key.ts'
+import { PARTITIONS_MAX } from './constants.ts'
+import { keyPath, keyWriter, partitioning, tooManyPartitions, type Key, type Partitioning } from './key.ts'
 
 /** The always-on check. Throws ConversionError `bad-input` saying what is wrong. */
 export async function inspectPartitioned (result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<{ units: number }> {
@@ -20,7 +21,7 @@ export async function inspectPartitioned (result: BlockSource, recipe: BlockReci
     let units = 0
     for (const part of container.parts) {
       keyPath(params.partition ?? [], part.key)
-      const found = await inspectForm(container.bytes(part), file, false)
+      const found = await inspectPart(container.bytes(part), file, recipe)
       if (found.units !== part.rows) throw new ConversionError('bad-input', `partition ${shown(part.key)} has ${found.units} rows instead of ${part.rows}`)
       units += found.units
     }
@@ -31,11 +32,23 @@ export async function inspectPartitioned (result: BlockSource, recipe: BlockReci
   }
 }
 
+async function inspectPart (part: BlockSource, file: TableParameters, recipe: BlockRecipe): Promise<{ units: number }> {
+  try {
+    return await withPlain(part, file, false, async plain => await inspectForm(plain, plainParameters(file, false), false), recipe.size)
+  } catch (error) {
+    // As inspectForm: what cannot be decoded here is nothing that a converter of ours may give.
+    if (error instanceof ConversionError && error.code === 'unsupported') throw new ConversionError('bad-input', error.message, error.details)
+    throw error
+  }
+}
+
 const shown = (key: Key): string => JSON.stringify(key).slice(0, 100)
 
 /**
  * As `tableDistance`, for a partitioned result. Memory holds one digest per key, not the rows: the source is read once and each row added to
  * the digest of its key, then each part to its own. Where two differ, both are read again for the first difference.
+ *
+ * @throws ConversionError if the *original* is at fault, marked as such
  */
 export async function partitionedDistance (original: BlockSource, result: BlockSource, recipe: BlockRecipe, params: TableParameters): Promise<Distance> {
   const plan = partitioning(params)
@@ -54,7 +67,7 @@ export async function partitionedDistance (original: BlockSource, result: BlockS
       const sum = wanted.get(name)
       if (sum == null) return { value: 1, compared, difference: `the result has rows of ${shown(part.key)}, the source has none` }
       wanted.delete(name)
-      const difference = sum.end() === await partDigest(container, part, plan) ? undefined : await firstOf(original, recipe, params, plan, container, part)
+      const difference = sum.end() === await partDigest(container, part, plan, recipe) ? undefined : await firstOf(original, recipe, params, plan, container, part)
       if (difference != null) return { value: 1, compared, difference: `partition ${shown(part.key)}: ${difference}` }
       compared += part.rows
     }
@@ -75,7 +88,11 @@ function sourceDigests (original: BlockSource, recipe: BlockRecipe, params: Tabl
     for (let row = 0; row < rows; row++) {
       const name = JSON.stringify(keys.map((column, i) => writers[i]!(column[row])))
       let digest = digests.get(name)
-      if (digest == null) digests.set(name, digest = new RowDigest())
+      if (digest == null) {
+        // No worker could have divided it either.
+        if (digests.size >= PARTITIONS_MAX) throw asOriginal(tooManyPartitions(params.partition ?? []))
+        digests.set(name, digest = new RowDigest())
+      }
       digest.add(data, row)
     }
   }
@@ -83,7 +100,7 @@ function sourceDigests (original: BlockSource, recipe: BlockRecipe, params: Tabl
 }
 
 /** undefined if the part cannot be read. */
-async function partDigest (container: Container, part: Part, { file }: Partitioning): Promise<string | undefined> {
+async function partDigest (container: Container, part: Part, { file }: Partitioning, recipe: BlockRecipe): Promise<string | undefined> {
   const { target, columns: names } = plainParameters(file, false)
   try {
     return await withPlain(container.bytes(part), file, false, async plain => {
@@ -92,7 +109,7 @@ async function partDigest (container: Container, part: Part, { file }: Partition
         for (let row = 0; row < rows; row++) digest.add(columns, row)
       }
       return digest.end()
-    })
+    }, recipe.size)
   } catch (error) {
     // `firstOf` comes to the same place and tells.
     if (!(error instanceof ConversionError) || error.code === 'input-unreadable') throw error
@@ -135,16 +152,15 @@ async function firstOf (original: BlockSource, recipe: BlockRecipe, params: Tabl
   const { target, columns } = plainParameters(plan.file, false)
   const wanted = rowsOfKey(original, recipe, params, plan, part.key)
   try {
-    return await withPlain(container.bytes(part), plan.file, false, async plain => compare(wanted, rowsOf(readBatches(plain, target, columns, { side: 'result' }), columns), columns))
+    return await withPlain(container.bytes(part), plan.file, false, async plain => compare(wanted, rowsOf(readBatches(plain, target, columns, { side: 'result' }), columns), columns), recipe.size)
   } catch (error) {
-    if (!(error instanceof ConversionError) || error.code === 'input-unreadable') throw error
+    if (!(error instanceof ConversionError) || error.code === 'input-unreadable' || error.details.original === true) throw error
     return `it cannot be read: ${error.message}`
   } finally {
     wanted.return(undefined)
   }
 }
 
-/** The source was read to its end once, so what cannot be read here is the result. */
 function compare (wanted: Iterator<unknown[], undefined>, given: Generator<unknown[], undefined>, columns: Column[]): string {
   const kinds = columns.map(({ type }) => parseType(type).kind)
   try {

@@ -9,8 +9,8 @@ export const PARTITION_COLUMNS_MAX = 8
 /** Bytes of a folder's name, `COLUMN=VALUE` percent-encoded: what file systems allow. */
 export const FOLDER_NAME_BYTES_MAX = 255
 
-/** Bytes of the index of a block's parts: PARTITIONS_MAX keys of some columns, escaped. A larger one is an attack on memory. */
-export const INDEX_BYTES_MAX = 32 * 1024 * 1024
+/** Bytes of the index of a block's parts, 2048 for each of PARTITIONS_MAX: keys that fill seven folders' names. More is an attack on memory. */
+export const INDEX_BYTES_MAX = 8 * 1024 * 1024
 
 /** The folder of NULL, by the convention of Hive. */
 export const NULL_FOLDER = '__HIVE_DEFAULT_PARTITION__'

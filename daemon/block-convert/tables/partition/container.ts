@@ -13,6 +13,7 @@ import { keyChecker, type Key } from './key.ts'
 
 const MARK = Buffer.from('WEFTPT1\n', 'latin1')
 const TAIL_BYTES = 4 + MARK.length
+const [QUOTE, BACKSLASH, COMMA, OPEN_LIST, OPEN_OBJECT] = Buffer.from('"\\,[{')
 
 export interface PartEntry {
   key: Key
@@ -26,9 +27,10 @@ export interface Part extends PartEntry {
   offset: number
 }
 
-/** What follows the parts. */
+/** What follows the parts. Throws ConversionError `unsupported` if the keys are too long to be written down. */
 export function containerTail (entries: PartEntry[]): Uint8Array {
   const index = Buffer.from(JSON.stringify(entries.map(({ key, rows, size }) => ({ key, rows, size }))))
+  if (index.length > INDEX_BYTES_MAX) throw new ConversionError('unsupported', `the output cannot be divided that way: the keys of a block's ${entries.length} partitions have ${index.length} bytes, at most ${INDEX_BYTES_MAX} are possible; divide by columns with shorter values`, { bytes: index.length })
   const length = Buffer.alloc(4)
   length.writeUInt32LE(index.length)
   return Buffer.concat([index, length, MARK])
@@ -67,7 +69,10 @@ function readIndex (file: RandomAccess, { columns, partition = [] }: TableParame
   const length = tail.readUInt32LE(0)
   const end = file.size - TAIL_BYTES - length
   if (length > INDEX_BYTES_MAX || end < 0) throw bad(`its index cannot have ${length} bytes`)
-  const entries = parse(Buffer.from(file.read(end, length)).toString('utf8'))
+  const index = Buffer.from(file.read(end, length))
+  // Of each part the brackets of itself and its key, and the commas before it, between its three fields and in its key; and those of the list.
+  if (countMarks(index) > 1 + PARTITIONS_MAX * (4 + partition.length)) throw bad(`its index holds more than ${PARTITIONS_MAX} parts`)
+  const entries = parse(index.toString('utf8'))
   if (entries == null) throw bad('its index is not JSON')
   if (entries.length > PARTITIONS_MAX) throw bad(`it has ${entries.length} parts`)
   const proper = keyChecker(partition.map(name => columns.find(column => column.name === name)!))
@@ -87,6 +92,19 @@ function readIndex (file: RandomAccess, { columns, partition = [] }: TableParame
   })
   if (offset !== end) throw bad(`its parts have ${offset} bytes instead of ${end}`)
   return parts
+}
+
+/** Opening brackets and commas outside of texts, of which every JSON value but one costs one: what parsing would take, before it is parsed. */
+function countMarks (json: Uint8Array): number {
+  let marks = 0
+  let inside = false
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at]
+    if (byte === QUOTE) inside = !inside
+    else if (inside) at += byte === BACKSLASH ? 1 : 0
+    else if (byte === COMMA || byte === OPEN_LIST || byte === OPEN_OBJECT) marks++
+  }
+  return marks
 }
 
 function parse (text: string): unknown[] | undefined {

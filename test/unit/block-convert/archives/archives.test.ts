@@ -133,6 +133,11 @@ describe('archives: converters', function () {
         assert.equal(value, 1, `${encoding}: ${what}`)
         assert.match(difference ?? '', /byte \d+|cannot be read/)
       }
+      if (encoding === 'gzip' || encoding === 'xz') {
+        const padded = { bytes: Buffer.concat([await coded(encoding, TABLE), Buffer.alloc(512)]) }
+        await assert.rejects(family.inspect(padded, recipe, conversion), refused('bad-input', /followed by something else/))
+        assert.match((await family.distance(original, padded, recipe, conversion)).difference ?? '', /cannot be read: .*followed by something else/)
+      }
       if (encoding === 'zstd') {
         const bytes = Buffer.concat([await coded(encoding, TABLE), ...Array.from({ length: 1024 }, () => Buffer.from('28b52ffd2000010000', 'hex'))])
         await assert.rejects(family.inspect({ bytes }, recipe, conversion), refused('bad-input', /more than 1024 frames/))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { compress, decode, type DecodeOptions } from '../../../../daemon/block-convert/archives/codecs.ts'
 import { EXPANSION_FLOOR_BYTES } from '../../../../daemon/block-convert/archives/constants.ts'
@@ -117,6 +118,36 @@ describe('archives: codecs', function () {
     const zstd = await coded('zstd', 'a')
     const skipped = Buffer.concat([hex('5e2a4d18 03000000'), Buffer.from('abc')])
     assert.equal((await decoded(Buffer.concat([skipped, zstd, skipped, zstd, skipped]), 'zstd')).toString(), 'aa')
+  })
+
+  it('refuse padding where they are told to', async () => {
+    for (const encoding of ['gzip', 'xz'] as const) {
+      for (const members of [1, 2]) {
+        const bytes = Buffer.concat(await Promise.all(Array.from({ length: members }, async () => await coded(encoding, noise(100_000)))))
+        assert.equal((await decoded(bytes, encoding, { padding: 'refuse' })).length, members * 100_000)
+        for (const zeros of [4, 100_000]) {
+          const padded = Buffer.concat([bytes, Buffer.alloc(zeros)])
+          assert.equal((await decoded(padded, encoding)).length, members * 100_000)
+          await assert.rejects(decoded(padded, encoding, { padding: 'refuse' }), refused('bad-input', /^'\/x': its \w+ data is .*followed by something else, after \d+ bytes$/))
+        }
+      }
+    }
+  })
+
+  it('tell of damage in the middle with name and place, though the rest was not read', async () => {
+    for (const encoding of ['gzip', 'zstd'] as const) {
+      const bytes = Buffer.concat(await Promise.all(['a', 'b', 'c'].map(async name => await coded(encoding, noise(1_500_000, name)))))
+      // Noise is stored as it is, so only the second member's checksum tells.
+      bytes[bytes.length >> 1]! ^= 1
+      // A reader that takes its time learns of it after the engine has taken its source with it.
+      for (const turns of [0, 10]) {
+        await assert.rejects(async () => {
+          for await (const _ of decode({ bytes }, encoding, { name: '\'/x\'' })) {
+            for (let turn = 0; turn < turns; turn++) await setImmediate()
+          }
+        }, refused('bad-input', new RegExp(`^'/x': its ${encoding} data is damaged \\(.+\\), after [1-9]\\d* bytes$`)), `${encoding} ${turns}`)
+      }
+    }
   })
 
   it('read gzip headers with everything in them', async () => {

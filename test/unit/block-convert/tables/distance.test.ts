@@ -51,6 +51,7 @@ describe('distance', () => {
       assert.ok(error instanceof ConversionError)
       assert.equal(error.code, 'contradiction')
       assert.equal(error.details.line, 2)
+      assert.equal(error.details.original, true)
       return true
     })
   })

@@ -2,13 +2,20 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { decode } from '../../../../daemon/block-convert/archives/codecs.ts'
+import { compress, decode } from '../../../../daemon/block-convert/archives/codecs.ts'
 import { describeInput, familyOf, findConverter, prepareJob, readRecipeBytes, type BlockRecipe, type BlockSource, type Conversion, type Converter, type Encoding, type Input } from '../../../../daemon/block-convert/index.ts'
-import { DECODED_IN_MEMORY_BYTES } from '../../../../daemon/block-convert/tables/constants.ts'
+import { DECODED_IN_MEMORY_BYTES, DECODED_RESULT_BYTES_MAX } from '../../../../daemon/block-convert/tables/constants.ts'
+import { encodedDistance, inspectEncoded, partBytesMax } from '../../../../daemon/block-convert/tables/encoded.ts'
+import type { TableParameters } from '../../../../daemon/block-convert/tables/schema.ts'
 import { coded, ENCODINGS, program, refused } from '../archives/samples.ts'
 
 const EXTENSIONS: Record<Encoding, string> = { gzip: 'gz', zstd: 'zst', brotli: 'br', xz: 'xz' }
 const TABLE = 'id,"na""me"\n' + Array.from({ length: 300 }, (_, i) => `${i},"nä,me\n""${i}"\n`).join('')
+
+function * zeros (bytes: number): Generator<Uint8Array> {
+  const chunk = Buffer.alloc(2 ** 20)
+  for (let at = 0; at < bytes; at += chunk.length) yield chunk.subarray(0, bytes - at)
+}
 
 describe('tables: compressed targets', function () {
   this.timeout(30_000)
@@ -84,7 +91,7 @@ describe('tables: compressed targets', function () {
       const part = await readFile((result as { path: string }).path)
       const text = await plain(part, encoding)
       assert.ok(text.startsWith('0,'), 'without the header')
-      for (const bytes of [part.subarray(0, -3), Buffer.from(text), Buffer.alloc(0), Buffer.concat([part, Buffer.from('x')]), await coded(encoding, `${text}300,x\n`), await coded(encoding, text.slice(0, -1))]) {
+      for (const bytes of [part.subarray(0, -3), Buffer.from(text), Buffer.alloc(0), Buffer.concat([part, Buffer.from('x')]), ...(encoding === 'zstd' ? [] : [Buffer.concat([part, Buffer.alloc(8)])]), await coded(encoding, `${text}300,x\n`), await coded(encoding, text.slice(0, -1))]) {
         await assert.rejects(family.inspect({ bytes }, recipe!, conversion), refused('bad-input', /./))
       }
       const changed = { bytes: await coded(encoding, text.replace('7,', '8,')) }
@@ -118,6 +125,21 @@ describe('tables: compressed targets', function () {
     assert.equal(units, rows)
     assert.ok((result as { size: number }).size < 1_000_000)
     assert.deepEqual((await readdir(tmpdir())).filter(name => name.startsWith('weft-plain-')), before)
+  })
+
+  it('are bounded by their block when they are decoded', async () => {
+    assert.equal(partBytesMax(0), 256 * 2 ** 20)
+    assert.equal(partBytesMax(8 * 2 ** 20), 512 * 2 ** 20)
+    assert.equal(partBytesMax(2 ** 40), DECODED_RESULT_BYTES_MAX)
+    const { conversion, recipes: [recipe] } = await convert(await table(TABLE), 'csv.zst', 1e9)
+    const params = conversion.parameters as unknown as TableParameters
+    const most = partBytesMax(recipe!.size)
+    const bomb = { bytes: Buffer.concat(await Array.fromAsync(compress(zeros(most + 1), 'zstd', { level: 1 }))) }
+    const reached = async (): Promise<never> => { throw new Error('it was decoded') }
+    await assert.rejects(inspectEncoded(bomb, params, false, reached, recipe!.size), refused('bad-input', new RegExp(`more than ${most} bytes when decompressed`)))
+    const { value, difference } = await encodedDistance(bomb, params, reached, recipe!.size)
+    assert.equal(value, 1)
+    assert.match(difference ?? '', new RegExp(`cannot be read: .*more than ${most} bytes`))
   })
 
   it('refuse targets that are compressed inside', async () => {

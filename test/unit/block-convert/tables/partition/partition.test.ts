@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import type { BlockRecipe, BlockSource, Conversion } from '../../../../../daemon/block-convert/index.ts'
+import { ConversionError, type BlockRecipe, type BlockSource, type Conversion } from '../../../../../daemon/block-convert/index.ts'
 import { CSV } from '../../../../../daemon/block-convert/tables/constants.ts'
 import { tableConverters } from '../../../../../daemon/block-convert/tables/converters.ts'
 import { tables } from '../../../../../daemon/block-convert/tables/index.ts'
@@ -225,12 +225,43 @@ describe('tables: partitioned results', function () {
     it('a column that is not there, with the nearest one', async () => { await refused('country,n\nx,1\n', 'contry', /no column 'contry'; did you mean 'country'/) })
     it('all columns', async () => { await refused('a,b\n1,2\n', 'a,b', /no data would be left/) })
     it('a column twice', async () => { await refused('a,b\n1,2\n', 'a,a', /twice|all columns/) })
+    it('brotli, whose streams are no parts', async () => withFolder(async folder => {
+      const input = await writeInput(folder, 'in.csv', 'a,b\n1,2\n', CSV)
+      const converter = tableConverters.find(({ id }) => id === 'table/csv-csv')!
+      await assert.rejects(tables.prepare([input], converter, { partition_by: 'a' }, { encoding: 'brotli' }), { code: 'unsupported', message: /^brotli and 'partition_by' do not go together; .*\.gz, \.zst or \.xz.*$/ })
+      for (const encoding of ['gzip', 'zstd', 'xz'] as const) await tables.prepare([input], converter, { partition_by: 'a' }, { encoding })
+    }))
     it('numbers that have several texts', async () => withFolder(async folder => {
       const input = await writeInput(folder, 'in.csv', 'a,b\n1.5,2\n', CSV)
       const converter = tableConverters.find(({ id }) => id === 'table/csv-csv')!
       await assert.rejects(tables.prepare([input], converter, { partition_by: 'a', 'type:a': 'DOUBLE' }, {}), { code: 'unsupported', message: /column 'a'.*DOUBLE.*type:a=VARCHAR/ })
     }))
   })
+
+  it('blame the source for what is wrong with it, not the result', async () => withFolder(async folder => {
+    const { conversion, blocks: [block] } = await convert(folder, 'id,k\n1,a\n2,b\n', 'csv-csv', { partition_by: 'k', header: 'true' }, 1e6)
+    const { result, recipe } = block!
+    const distance = async (content: string): Promise<unknown> => await tables.distance({ bytes: Buffer.from(content) }, result, recipe, conversion)
+    assert.deepEqual(await distance('id,k\n1,a\n2,b\n'), { value: 0, compared: 2 })
+    const original = (code: string) => (error: unknown): boolean => error instanceof ConversionError && error.code === code && error.details.original === true
+    await assert.rejects(distance('id,k\n01,a\n2,b\n'), original('contradiction'))
+    await assert.rejects(distance('id,k\n' + Array.from({ length: 4097 }, (_, i) => `${i},${i}\n`).join('')), original('unsupported'))
+    assert.match((await distance('id,k\n' + Array.from({ length: 4096 }, (_, i) => `${i},${i}\n`).join('')) as { difference: string }).difference, /the source has none/)
+  }))
+
+  it('have an index that costs no more to read than its parts', async () => withFolder(async folder => {
+    const { params } = await convert(folder, 'id,k\n1,a\n', 'csv-csv', { partition_by: 'k', header: 'true' }, 1e6)
+    const container = (index: string): Container => {
+      const length = Buffer.alloc(4)
+      length.writeUInt32LE(Buffer.byteLength(index))
+      return new Container({ bytes: Buffer.concat([Buffer.from('x'.repeat(4096) + index), length, Buffer.from('WEFTPT1\n')]) }, params)
+    }
+    const most = Array.from({ length: 4096 }, (_, i) => ({ key: [`${i},[{"\\`], rows: 1, size: 1 }))
+    assert.equal(container(JSON.stringify(most)).parts.length, 4096)
+    for (const index of [`[${'[],'.repeat(1e6)}[]]`, '['.repeat(1e6), `[${'1,'.repeat(1e6)}1]`]) assert.throws(() => container(index), { code: 'bad-input', message: /holds more than 4096 parts/ })
+    assert.throws(() => container(`"${'x'.repeat(8 * 2 ** 20)}"`), { code: 'bad-input', message: /its index cannot have 8388610 bytes/ })
+    assert.throws(() => containerTail([{ key: ['x'.repeat(8 * 2 ** 20)], rows: 1, size: 1 }]), { code: 'unsupported', message: /shorter values/ })
+  }))
 
   it('more keys than an output may have files fail in the engine, naming the column', async () => withFolder(async folder => {
     const content = 'id,k\n' + Array.from({ length: 4097 }, (_, i) => `${i},${i}\n`).join('')
