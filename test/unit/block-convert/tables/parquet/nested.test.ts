@@ -40,7 +40,7 @@ const LEAVES: Typed[] = [
   { type: 'BLOB', value: fc.constantFrom("'\\x00\\xFF'", "''") },
   { type: 'UUID', value: fc.constantFrom("'12345678-1234-1234-1234-123456789abc'") },
   { type: 'INTERVAL', value: fc.constantFrom("'1 month 2 days 3 seconds'", "'0 days'") }
-].map(({ type, value }) => ({ type, value: value.map(text => `${text}::${type}`) }))
+].map(({ type, value }) => ({ type, value: value.map(text => `(${text})::${type}`) }))
 
 const nullable = (value: fc.Arbitrary<string>): fc.Arbitrary<string> => fc.oneof({ weight: 5, arbitrary: value }, fc.constant('NULL'))
 
