@@ -45,7 +45,7 @@ export const tables: Family = {
     const { tableDistance } = await import('./distance.ts')
     if (!isEncoded(params)) return await tableDistance(original, result, recipe, params)
     const { encodedDistance } = await import('./encoded.ts')
-    return await encodedDistance(result, params, async (plain, inner) => await tableDistance(original, plain, recipe, inner))
+    return await encodedDistance(result, params, async (plain, inner) => await tableDistance(original, plain, recipe, inner), recipe.size)
   },
   inspectWhole: async (path, expected, conversion) => {
     const { inspectWholeTable } = await import('./inspect-whole.ts')
