@@ -189,7 +189,7 @@ export function tables (source: Source, options: TypeOptions = {}): fc.Arbitrary
   )
   return shape.chain(kinds => {
     const row = fc.tuple(...kinds.map(type => fc.option(values(type), { freq: 6 })))
-    const count = fc.oneof({ weight: 30, arbitrary: fc.array(row, { minLength: 1, maxLength: kinds.length > 10 ? 3 : ROWS_MAX }) }, { weight: 1, arbitrary: fc.constant([]) })
+    const count = fc.oneof({ weight: 30, arbitrary: fc.array(row, { minLength: 1, maxLength: kinds.length > 10 ? 3 : ROWS_MAX }) }, { weight: 1, arbitrary: fc.constant<Value[][]>([]) })
     return fc.tuple(fc.tuple(...kinds.map(() => name)), count, fc.oneof({ weight: 24, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.constant(REPEATED_ROWS) }))
       .map(([names, rows, repeated]): Table => {
         const columns: Column[] = distinct(names).map((unique, i) => ({ name: unique, type: kinds[i]! }))
