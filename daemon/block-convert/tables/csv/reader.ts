@@ -38,7 +38,8 @@ export function * readCsv (source: BlockSource, dialect: Dialect, columns: Colum
   try {
     const parser = new CsvParser(dialect, present?.map(position => columns[position] as Column) ?? columns, { ...options, path: options.path ?? file.path }, columns.length)
     const give = (): Batch => present == null ? parser.batch.take() : spread(parser.batch.take(), present, columns.length)
-    const chunks = new TextChunks(file, options.chunkBytes)
+    // The engine writes none, so what looks like one at the beginning of a part without a header is its first value.
+    const chunks = new TextChunks(file, options.chunkBytes, options.side === 'result' && !dialect.header)
     do {
       parser.feed(chunks.next(parser.rest()))
       while (!parser.satisfied() && parser.run(chunks.last)) yield give()

@@ -1,4 +1,5 @@
 /** Parquet in the engine: how a block is read, and how a part is written. */
+import { rm } from 'node:fs/promises'
 import { ROW_GROUP_ROWS } from '../constants.ts'
 import { copyOut, identifier, literal, refuseWhen } from '../engine/duckdb.ts'
 import type { EngineTask } from '../format.ts'
@@ -22,41 +23,69 @@ export function parquetFrom ({ path, params }: Pick<EngineTask, 'path' | 'params
   return `(SELECT ${names} FROM ${read(', file_row_number = true')} WHERE file_row_number >= ${first} AND file_row_number < ${end})`
 }
 
+/** Raised by the SQL of a first try: there is a negative zero. */
+const NEGATIVE_ZERO = 'weft-negative-zero'
+
+/**
+ * The engine's dictionaries take -0.0 and 0.0 for one value, and give both the sign of the first. So a block with a negative zero is written
+ * without dictionaries; whether there is one shows while it is written with them.
+ */
 export async function writeParquet (task: EngineTask, from: string, compression: string): Promise<number> {
-  const select = task.params.columns.map((column, i) => `${parquetValue(parseType(column.type), i)} AS ${identifier(column.name)}`).join(', ')
-  return await copyOut(task, `SELECT ${select} FROM ${from}`, `(FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE ${ROW_GROUP_ROWS})`)
-}
-
-function parquetValue (type: ColumnType, index: number): string {
-  const value = `c${index}`
-  const lost = unstorable(type, value, 0)
-  return lost == null ? value : refuseWhen(lost, index, 'an interval that is negative, has microseconds or more than 4,294,967,295 milliseconds, which Parquet cannot hold', value)
-}
-
-/** SQL that is true for what the engine would cut silently (microseconds of intervals) or refuse in its own words. Undefined: there is nothing such. */
-function unstorable (type: ColumnType, value: string, depth: number): string | undefined {
-  switch (type.kind) {
-    case 'INTERVAL': {
-      const part = (name: string): string => `datepart('${name}', ${value})`
-      const micros = `(${part('hour')} * 3600000000 + ${part('minute')} * 60000000 + ${part('microsecond')})`
-      return `(${part('year')} < 0 OR ${part('month')} < 0 OR ${part('day')} < 0 OR ${micros} NOT BETWEEN 0 AND ${INTERVAL_MILLIS_MAX}000 OR ${micros} % 1000 <> 0)`
-    }
-    case 'LIST': return within(type.element!, value, depth)
-    case 'MAP': {
-      const keys = within(type.key!, `map_keys(${value})`, depth)
-      const values = within(type.element!, `map_values(${value})`, depth)
-      return keys != null && values != null ? `(${keys} OR ${values})` : keys ?? values
-    }
-    case 'STRUCT': {
-      const parts = type.fields!.map(field => unstorable(field.type, `struct_extract(${value}, ${literal(field.name)})`, depth)).filter(part => part != null)
-      return parts.length === 0 ? undefined : `(${parts.join(' OR ')})`
-    }
-    default: return undefined
+  const types = task.params.columns.map(column => parseType(column.type))
+  const query = (guarded: boolean): string =>
+    `SELECT ${task.params.columns.map((column, i) => `${parquetValue(types[i]!, i, guarded)} AS ${identifier(column.name)}`).join(', ')} FROM ${from}`
+  const options = `FORMAT parquet, COMPRESSION ${compression}, ROW_GROUP_SIZE ${ROW_GROUP_ROWS}`
+  try {
+    return await copyOut(task, query(true), `(${options})`)
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.includes(NEGATIVE_ZERO)) throw error
+    await rm(task.output, { force: true })
+    return await copyOut(task, query(false), `(${options}, DICTIONARY_SIZE_LIMIT 0)`)
   }
 }
 
-function within (type: ColumnType, list: string, depth: number): string | undefined {
+function parquetValue (type: ColumnType, index: number, guarded: boolean): string {
+  const value = `c${index}`
+  const lost = anywhere(type, value, 0, unstorable)
+  const kept = lost == null ? value : refuseWhen(lost, index, 'an interval that is negative, has microseconds or more than 4,294,967,295 milliseconds, which Parquet cannot hold', value)
+  const zero = guarded ? anywhere(type, value, 0, negativeZero) : undefined
+  return zero == null ? kept : `CASE WHEN ${zero} THEN error(${literal(NEGATIVE_ZERO)}) ELSE ${kept} END`
+}
+
+/** SQL that is true for a value of the type; undefined if none can be. */
+type Leaf = (type: ColumnType, value: string) => string | undefined
+
+/** Intervals the engine would cut silently (microseconds), or refuse in its own words. */
+function unstorable (type: ColumnType, value: string): string | undefined {
+  if (type.kind !== 'INTERVAL') return undefined
+  const part = (name: string): string => `datepart('${name}', ${value})`
+  const micros = `(${part('hour')} * 3600000000 + ${part('minute')} * 60000000 + ${part('microsecond')})`
+  return `(${part('year')} < 0 OR ${part('month')} < 0 OR ${part('day')} < 0 OR ${micros} NOT BETWEEN 0 AND ${INTERVAL_MILLIS_MAX}000 OR ${micros} % 1000 <> 0)`
+}
+
+function negativeZero (type: ColumnType, value: string): string | undefined {
+  return type.kind === 'FLOAT' || type.kind === 'DOUBLE' ? `(${value} = 0 AND signbit(${value}))` : undefined
+}
+
+/** SQL that is true if `leaf` is, for the value or any part of it. */
+function anywhere (type: ColumnType, value: string, depth: number, leaf: Leaf): string | undefined {
+  switch (type.kind) {
+    case 'LIST': return within(type.element!, value, depth, leaf)
+    case 'MAP': {
+      const keys = within(type.key!, `map_keys(${value})`, depth, leaf)
+      const values = within(type.element!, `map_values(${value})`, depth, leaf)
+      return keys != null && values != null ? `(${keys} OR ${values})` : keys ?? values
+    }
+    case 'STRUCT': {
+      const parts = type.fields!.map(field => anywhere(field.type, `struct_extract(${value}, ${literal(field.name)})`, depth, leaf)).filter(part => part != null)
+      return parts.length === 0 ? undefined : `(${parts.join(' OR ')})`
+    }
+    default: return leaf(type, value)
+  }
+}
+
+function within (type: ColumnType, list: string, depth: number, leaf: Leaf): string | undefined {
   const name = `x${depth}`
-  const lost = unstorable(type, name, depth + 1)
-  return lost == null ? undefined : `len(list_filter(${list}, lambda ${name}: ${lost})) > 0`
+  const found = anywhere(type, name, depth + 1, leaf)
+  return found == null ? undefined : `len(list_filter(${list}, lambda ${name}: ${found})) > 0`
 }

@@ -14,6 +14,7 @@ const BOM = '\ufeff'
 export class TextChunks {
   readonly #file: RandomAccess
   readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  readonly #keepMark: boolean
   #buffer: Buffer
   /** Bytes of the file in the buffer, from the first one not yet used. */
   #length = 0
@@ -21,7 +22,9 @@ export class TextChunks {
   #decoded = 0
   #offset = 0
 
-  constructor (file: RandomAccess, chunkBytes = READ_BYTES) {
+  /** `keepMark`: a byte order mark at the beginning is content. @default it is dropped, as by other readers */
+  constructor (file: RandomAccess, chunkBytes = READ_BYTES, keepMark = false) {
+    this.#keepMark = keepMark
     this.#file = file
     this.#buffer = Buffer.allocUnsafeSlow(Math.max(4, Math.min(chunkBytes, file.size)))
   }
@@ -55,7 +58,7 @@ export class TextChunks {
     const text = this.#decode()
     // Nothing is read after this; what the buffer holds may be one very large record.
     if (this.last) this.#buffer = Buffer.alloc(0)
-    return first && text.startsWith(BOM) ? text.slice(1) : text
+    return first && !this.#keepMark && text.startsWith(BOM) ? text.slice(1) : text
   }
 
   #decode (): string {

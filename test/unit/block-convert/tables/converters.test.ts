@@ -99,6 +99,20 @@ describe('tables: converters', function () {
     await refused(convert(folder, { bytes: Buffer.from('{"s":"a\\u0000b"}\n') }, params([{ name: 's', type: 'VARCHAR' }], 'ndjson', 'csv')), 'unsupported', /column 's' holds a NUL character/)
   }))
 
+  it('keep the sign of zero in Parquet, also where values repeat', async () => withFolder(async folder => {
+    const path = join(folder, 'zeros.parquet')
+    const zeros = 'SELECT a, [a] AS l FROM (SELECT CASE WHEN i % 2 = 0 THEN 0.0::DOUBLE ELSE \'-0.0\'::DOUBLE END AS a FROM range(200) t(i))'
+    await runSql(`COPY (${zeros}) TO ${literal(path)} (FORMAT parquet, DICTIONARY_SIZE_LIMIT 0)`, path, [], { folder, input: path, threads: 1, memoryBytes: 1e9, signal: new AbortController().signal, progress: () => {} })
+    const columns = [{ name: 'a', type: 'DOUBLE' }, { name: 'l', type: 'DOUBLE[]' }]
+    const { output } = await convert(folder, { path, size: (await stat(path)).size }, params(columns, 'parquet', 'parquet'))
+    const values = await rowsOf(output, { format: 'parquet' }, columns)
+    assert.equal(values.length, 200)
+    values.forEach(([a, list], i) => {
+      assert.ok(Object.is(a, i % 2 === 0 ? 0 : -0), `row ${i}`)
+      assert.equal(list, i % 2 === 0 ? '[0]' : '[-0]')
+    })
+  }))
+
   it('take names and values for what they are, never for SQL', async () => withFolder(async folder => {
     const name = '"; DROP TABLE x; -- \'); COPY (SELECT 1) TO \'/tmp/weft-pwned'
     const columns = [{ name, type: 'VARCHAR' }, { name: 'b}\': \'', type: 'BIGINT' }]
