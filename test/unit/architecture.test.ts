@@ -102,7 +102,9 @@ describe('architecture', () => {
   })
 
   it('leaves no unfinished marker', () => {
-    const wrong = files.filter(file => /\b(TODO|FIXME|XXX|not implemented)\b/.test(readFileSync(join(root, file), 'utf8')))
+    // In parts, so that this line is none.
+    const marker = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'not ' + 'implemented'].join('|')})\\b`)
+    const wrong = files.filter(file => marker.test(readFileSync(join(root, file), 'utf8')))
     assert.deepEqual(wrong, [])
   })
 })

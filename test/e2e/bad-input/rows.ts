@@ -65,8 +65,11 @@ const text: Row[] = [
   { name: '5,000 columns', files: { 'in.csv': `${wide.join(',')}\n${wide.map((_, i) => i).join(',')}\n${wide.map((_, i) => `t${i}`).join(',')}\n` }, args: ['in.csv', ...toParquet], code: 0, output: { ...small, names: wide, rows: [wide.map((_, i) => String(i)), wide.map((_, i) => `t${i}`)] } }
 ]
 
-/** Rows of some 4 MB, more than is sampled: there are gaps between the places that are looked at beforehand. */
-const MANY = 50_000
+/**
+ * Rows of some 9 MB: more than is sampled, so there are gaps between the places that are looked at beforehand, and more than twice what is
+ * split ahead (LOOK_AHEAD_BYTES), so blocks are given out before the last gap is reached, however slow the workers are to come.
+ */
+const MANY = 110_000
 const PAD = 'x'.repeat(60)
 /** In the middle of the first gap, and of the last one, by the positions of the samples (tables/sample.ts). */
 const GAPS = [0.08, 0.965].map(share => Math.floor(MANY * share))
