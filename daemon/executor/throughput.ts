@@ -10,6 +10,8 @@ const TELLING_BYTES = 64 * 1024
 export interface MeasuredExecutor extends Executor {
   /** Bytes of input per second and slot of a converter; 0 = not measured yet. */
   throughput: (converter: string) => number
+  /** Takes a measurement made elsewhere, in bytes per second, unless real work gave one already. */
+  seed: (converter: string, bytesPerSecond: number) => void
 }
 
 /** The same executor, listening to how long its tasks take. `known` are measurements from before a restart. */
@@ -34,6 +36,7 @@ export function withThroughput (executor: Executor, known: Record<string, number
       }
       return outcome
     },
-    throughput: converter => Math.round(rates.get(converter) ?? 0)
+    throughput: converter => Math.round(rates.get(converter) ?? 0),
+    seed: (converter, bytesPerSecond) => { if (!rates.has(converter)) rates.set(converter, bytesPerSecond) }
   }
 }

@@ -14,12 +14,17 @@ const SEED = 20261121
 describe('a worker killed in the middle of a job', function () {
   this.timeout(240_000)
   let testnet: Testnet
-  let input: string
+  /** By block size: each of some 42 blocks. */
+  const inputs: Array<{ path: string, blockSize: string }> = []
 
   before(async () => {
     testnet = await startTestnet({ nodes: 4, seed: SEED })
-    input = join(testnet.dir, 'input.csv')
-    writeCsv(input, 4_000_000, SEED)
+    // Small blocks ride the lease, larger ones have a stream each: both ways to lose one are tried in turn.
+    for (const [blockSize, bytes] of [['50kB', 2_100_000], ['95kB', 4_000_000]] as const) {
+      const path = join(testnet.dir, `input-${blockSize}.csv`)
+      writeCsv(path, bytes, SEED)
+      inputs.push({ path, blockSize })
+    }
   })
 
   after(async () => { await testnet.down() })
@@ -30,8 +35,7 @@ describe('a worker killed in the middle of a job', function () {
     // The last victim comes back while the next job runs: it joins that one in the middle, and is not killed twice in a row.
     let back: { name: string, started: Promise<Finished> } | undefined
     for (let i = 0; i < KILLS; i++) {
-      // Small blocks ride the lease, larger ones have a stream each: both ways to lose one are tried in turn.
-      const blockSize = i % 2 === 0 ? '50kB' : '95kB'
+      const { path: input, blockSize } = inputs[i % inputs.length]!
       const alive = ['n1', 'n2', 'n3'].filter(name => name !== back?.name)
       const victim = alive[Math.floor(random() * alive.length)] as string
       const doneBefore = Math.floor(random() * 30)

@@ -43,9 +43,6 @@ export interface TableSettings {
 const DIALECT_KEYS = ['delimiter', 'quote', 'escape', 'header'] as const
 const TEXT_SOURCES: ReadonlySet<FormatName> = new Set(['csv', 'ndjson', 'json'])
 
-/** Settings that are about reading the file rather than the table; their family is everybody who decodes (decode.ts). */
-export const DECODE_KEYS = ['encoding', 'max_expansion'] as const
-
 /** Keys there are between two formats, `type:NAME` left out. */
 export function knownKeys (from: FormatName, to: FormatName): string[] {
   const known: string[] = []
