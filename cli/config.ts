@@ -1,9 +1,8 @@
-import { rename, readFile, writeFile, mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { configJsonSchema, loadConfig, resolvePaths, validateConfig, type LoadedConfig } from '../daemon/config/index.ts'
 import { SECRET_KEYS, withoutSecrets } from '../daemon/config/issues.ts'
 import { nearest } from '../daemon/config/suggest.ts'
+import { writeConfigValues } from './lib/config-file.ts'
 import { usage } from './lib/failure.ts'
 import { print, printJson, table, tell } from './lib/terminal.ts'
 
@@ -40,19 +39,8 @@ async function set (key: string, text: string, { config: file }: Options): Promi
   const path = file ?? resolvePaths().configFile
   const known = await loadConfig({ env: { WEFT_HOME: '/nonexistent' } })
   if (!(key in known.origins)) throw unknownKey(key, known)
-  const tree = fromJson(await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '{}'
-    throw error
-  }), path) as Record<string, unknown>
-  const keys = key.split('.')
-  let at = tree
-  for (const part of keys.slice(0, -1)) at = (at[part] ??= {}) as Record<string, unknown>
-  at[keys.at(-1) as string] = fromText(text, valueAt(known, key), key)
-  validateConfig(tree, path)
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  await writeFile(`${path}.new`, `${JSON.stringify(tree, null, 2)}\n`, { mode: 0o600 })
-  await rename(`${path}.new`, path)
-  tell(`weft: ${key} is ${shown(withoutSecrets(key, valueAt({ config: tree }, key)))} in ${path}; a running daemon takes it at its next start`)
+  await writeConfigValues(path, { [key]: fromText(text, valueAt(known, key), key) })
+  tell(`weft: ${key} is ${shown(withoutSecrets(key, fromText(text, valueAt(known, key), key)))} in ${path}; a running daemon takes it at its next start`)
 }
 
 async function validate (file: string | undefined, { json = false }: Options): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { AMOUNT_FORM, parseAmount } from '../daemon/gateway/view/money.ts'
 import { resolvePaths } from '../daemon/config/paths.ts'
 import type { JobRequest } from '../daemon/coordinator/index.ts'
 import { findDaemon, type Client } from './lib/client.ts'
@@ -23,6 +24,7 @@ interface Options {
   local?: boolean
   remote?: boolean
   nodes?: string
+  maxPrice?: string
   blockSize?: string
   deadline?: string
   overwrite?: boolean
@@ -44,6 +46,7 @@ export function configure (command: Command): void {
     .option('--local', 'only on this machine')
     .option('--remote', 'only on other machines')
     .option('--nodes <peers>', 'only on these peers, separated by commas')
+    .option('--max-price <amount>', 'only on peers that ask at most this per resource hour, in millionths of the unit (250000) or in units (0.25); this machine costs nothing')
     .option('--verify <policy>', 'compare results with their source: none, sample or all (default: sample)')
     .option('--block-size <size>', 'bytes per block, like 16MB or 16MiB (default: measured)')
     .option('--deadline <time>', 'give up after this time, like 90s or 10m')
@@ -120,9 +123,16 @@ async function readOptions (inputs: string[], options: Options): Promise<Omit<Jo
     ...(options.local === true ? { place: 'local' } : options.remote === true ? { place: 'remote' } : {}),
     ...(nodes != null ? { nodes } : {}),
     ...(options.verify != null ? { verify: options.verify as 'none' | 'sample' | 'all' } : {}),
+    ...(options.maxPrice != null ? { maxPrice: parseMaxPrice(options.maxPrice) } : {}),
     ...(options.blockSize != null ? { blockBytes: parseBytes(options.blockSize, '--block-size') } : {}),
     ...(options.deadline != null ? { deadlineSeconds: parseSeconds(options.deadline, '--deadline') } : {})
   }
+}
+
+function parseMaxPrice (text: string): string {
+  const amount = parseAmount(text)
+  if (amount == null) throw usage(`--max-price: '${text}' is no amount: write ${AMOUNT_FORM}`, { option: '--max-price', value: text })
+  return amount
 }
 
 /** Folders need to know what can be converted at all, and outputs named after a media type its usual extension. */

@@ -12,6 +12,7 @@ interface Verb {
 
 const WORK = 'Convert:'
 const NODE = 'The daemon:'
+const NETWORK = 'The network:'
 const MORE = 'More:'
 
 /** In the order in which a newcomer needs them. */
@@ -25,7 +26,12 @@ export const VERBS: Verb[] = [
   { name: 'start', group: NODE, summary: 'run the daemon in the foreground', load: async () => await import('./start.ts') },
   { name: 'stop', group: NODE, summary: 'stop the running daemon', load: async () => await import('./stop.ts') },
   { name: 'status', group: NODE, summary: 'how the running daemon is', load: async () => await import('./status.ts') },
-  { name: 'nodes', group: NODE, summary: 'nodes of the network, by what they convert', load: async () => await import('./nodes.ts') },
+  { name: 'nodes', group: NETWORK, summary: 'nodes of the network: what they convert and ask', load: async () => await import('./nodes.ts') },
+  { name: 'prices', group: NETWORK, summary: 'what nodes ask now; set what this one asks', load: async () => await import('./prices.ts') },
+  { name: 'capabilities', group: NETWORK, summary: 'how fast the network, and this node, convert what', load: async () => await import('./capabilities.ts') },
+  { name: 'peers', group: NETWORK, summary: 'list connections, connect, ban', load: async () => await import('./peers.ts') },
+  { name: 'key', group: NODE, summary: 'show, export or replace this node\'s keys', load: async () => await import('./key.ts') },
+  { name: 'doctor', group: NODE, summary: 'look for what is wrong with this node, and how to mend it', load: async () => await import('./doctor.ts') },
   { name: 'config', group: NODE, summary: 'look at, check and change the configuration', load: async () => await import('./config.ts') },
   { name: 'testnet', group: MORE, summary: 'run a network of real daemons on this machine', load: async () => await import('./testnet.ts') },
   { name: 'completion', group: MORE, summary: 'completion for bash, zsh or fish', load: async () => await import('./completion.ts') },

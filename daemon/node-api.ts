@@ -1,24 +1,20 @@
 /** The node's public API over its parts: what the gateway serves and an embedded node offers. */
 import type { Coordinator, JobReport } from './coordinator/index.ts'
 import { JobRefusedError } from './coordinator/index.ts'
-import { ConversionError, families, listConverters, mediaTypeOf } from './block-convert/index.ts'
-import type { ProviderView, Registry } from './dht-registry/index.ts'
+import { families, listConverters } from './block-convert/index.ts'
 import type { Executor } from './executor/index.ts'
-import { ApiError, type NodeApi, type NodeStatus, type NodeView } from './gateway/index.ts'
-import type { Network } from './network/index.ts'
+import { ApiError, type NodeApi, type NodeStatus } from './gateway/index.ts'
+import type { GossipTally } from './market/index.ts'
+import { createNetworkApi, type NetworkApiComponents } from './network-view.ts'
 import type { TaskServer } from './task-protocol/index.ts'
-import type { Identity } from './trust/index.ts'
 
-/** Nodes of one page of `GET /nodes`, unless asked for fewer. */
-const NODES_PAGE_MAX = 1000
-
-export interface NodeApiComponents {
-  identity: Identity
-  network: Network
-  registry: Registry
+export interface NodeApiComponents extends NetworkApiComponents {
   executor: Executor
   server: TaskServer | undefined
   coordinator: Coordinator
+  /** For metrics; an embedded node tells nobody anything. */
+  gossip?: { readonly tally: GossipTally }
+  doctor: NodeApi['doctor']
   /** What this node offers, for `converters`. */
   offered: (converterId: string) => boolean
   version: string
@@ -54,12 +50,9 @@ export function createNodeApi (parts: NodeApiComponents): NodeApi {
   })
 
   return {
+    ...createNetworkApi(parts),
     status,
     notReady: () => parts.state() === 'ready' ? undefined : `the node is ${parts.state()}`,
-    nodes: async filter => {
-      const [from, to] = [typeNamed(filter.from), typeNamed(filter.to)]
-      return page(registry.view().filter(view => matches(view, { ...filter, from, to })), filter)
-    },
     converters: () => listConverters().filter(({ id }) => parts.offered(id)).map(({ id, version, from, to, equivalence, deterministic }) =>
       ({ id, version, from, to, equivalence: typeof equivalence === 'string' ? equivalence : equivalence.metric, deterministic, extensions: { from: extensionsOf(from), to: extensionsOf(to) } })),
     submit: async request => {
@@ -94,49 +87,9 @@ export function createNodeApi (parts: NodeApiComponents): NodeApi {
       coordinator.events.addEventListener('job', relay)
       return () => { coordinator.events.removeEventListener('job', relay) }
     },
-    metrics: async () => metricsText(status()),
+    metrics: async () => metricsText(status(), registry.view().length, parts.gossip?.tally),
+    doctor: parts.doctor,
     shutdown: parts.shutdown
-  }
-
-  function matches ({ advert }: ProviderView, { from, to, converter }: { from?: string, to?: string, converter?: string }): boolean {
-    if (from == null && to == null && converter == null) return true
-    return advert.converters.some(c => (from == null || c.from === from) && (to == null || c.to === to) && (converter == null || c.id === converter))
-  }
-
-  function page (views: ProviderView[], { limit = NODES_PAGE_MAX, cursor }: { limit?: number, cursor?: string }): { nodes: NodeView[], cursor?: string } {
-    const sorted = views.map(nodeView).sort((a, b) => a.peer < b.peer ? -1 : 1)
-    const rest = cursor == null ? sorted : sorted.filter(({ peer }) => peer > cursor)
-    const nodes = rest.slice(0, Math.min(limit, NODES_PAGE_MAX))
-    return { nodes, ...(nodes.length < rest.length ? { cursor: nodes.at(-1)?.peer } : {}) }
-  }
-
-  function nodeView ({ peer, advert, source, seen, connected }: ProviderView): NodeView {
-    const { operator, addresses, resources, converters, price, unit, draining } = advert
-    return {
-      peer: peer.toString(),
-      operator,
-      self: peer.equals(identity.peerId),
-      connected,
-      source,
-      ageMs: Math.max(0, Date.now() - seen),
-      addresses,
-      resources,
-      converters: converters.map(({ id, version, from, to, bytesPerSecond }) => ({ id, version, from, to, bytesPerSecond })),
-      price,
-      unit,
-      draining
-    }
-  }
-}
-
-/** A type as a user may name it, as a media type. */
-function typeNamed (name: string | undefined): string | undefined {
-  if (name == null) return undefined
-  try {
-    return mediaTypeOf(name)
-  } catch (error) {
-    if (error instanceof ConversionError) throw new ApiError(400, 'usage', error.message, error.details)
-    throw error
   }
 }
 
@@ -156,9 +109,10 @@ function statusOf (code: string): number {
 }
 
 /** Prometheus text format; base units, no peer ids as labels. */
-function metricsText ({ peers, uptimeSeconds, executor, load }: NodeStatus): string {
-  const gauges: Array<[string, string, number]> = [
+function metricsText ({ peers, uptimeSeconds, executor, load }: NodeStatus, known: number, tally: GossipTally | undefined): string {
+  const gauges: Metric[] = [
     ['weft_peers', 'Peers that passed hello, now connected', peers],
+    ['weft_known_nodes', 'Nodes of the network whose advert is known, this one included', known],
     ['weft_uptime_seconds', 'Seconds since the node was made', uptimeSeconds],
     ['weft_engine_slots', 'Engine processes that may run at once', executor.slots],
     ['weft_engine_busy', 'Engine processes at work', executor.busy],
@@ -167,6 +121,19 @@ function metricsText ({ peers, uptimeSeconds, executor, load }: NodeStatus): str
     ['weft_jobs_running', 'Jobs of this node that have not ended', load.jobs],
     ['process_resident_memory_bytes', 'Resident memory of the daemon', process.memoryUsage.rss()]
   ]
-  return gauges.map(([name, help, value]) => `# HELP ${name} ${help}.\n# TYPE ${name} gauge\n${name} ${value}\n`).join('')
+  const counters: Metric[] = tally == null
+    ? []
+    : [
+        ['weft_gossip_published_total', 'Bulletins of prices and load this node told', tally.published],
+        ['weft_gossip_heard_total', 'Bulletins that came in', tally.heard],
+        ['weft_gossip_verified_total', 'Bulletins whose signature was checked', tally.verified],
+        ['weft_gossip_over_budget_total', 'Bulletins not looked at, for want of budget for signatures', tally.overBudget],
+        ['weft_gossip_stale_total', 'Bulletins dropped unchecked, since newer ones were known', tally.stale],
+        ['weft_gossip_rejected_total', 'Bulletins found wrong', tally.rejected]
+      ]
+  return [...gauges.map(metric => metricText(metric, 'gauge')), ...counters.map(metric => metricText(metric, 'counter'))].join('')
 }
 
+type Metric = [name: string, help: string, value: number]
+
+const metricText = ([name, help, value]: Metric, type: 'gauge' | 'counter'): string => `# HELP ${name} ${help}.\n# TYPE ${name} ${type}\n${name} ${value}\n`

@@ -12,28 +12,27 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
-import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { Announcements, kindsOf, knownThroughput } from './announcements.ts'
 import { createToolbox, converterById, listConverters, removePartials } from './block-convert/index.ts'
-import { offers, TEST_NETWORK_PREFIX, type Config } from './config/index.ts'
+import { isWithin, offers, parseHours, TEST_NETWORK_PREFIX, type Config } from './config/index.ts'
 import { createCoordinator, createLocalWorker, createWorkerSource } from './coordinator/index.ts'
-import { advertSelectors, advertValidators, createRegistry, openFloors, type AdvertContent } from './dht-registry/index.ts'
-import { createExecutor, withFaults, withThroughput } from './executor/index.ts'
+import { advertSelectors, advertValidators, createRegistry, openFloors } from './dht-registry/index.ts'
+import { examine } from './doctor.ts'
+import { createExecutor, selfMeasure, withFaults, withThroughput } from './executor/index.ts'
 import { createGateway, type NodeApi, type NodeStatus } from './gateway/index.ts'
 import { createLoopDelay } from './health/index.ts'
 import type { Log } from './log.ts'
-import { createNetwork } from './network/index.ts'
+import { createPriceGossip } from './market/index.ts'
+import { createDialback, createNetwork } from './network/index.ts'
 import { createNodeApi } from './node-api.ts'
 import { openDataDir, type DataDir } from './store/index.ts'
-import { createTaskClient, createTaskServer } from './task-protocol/index.ts'
+import type { PeerId } from '@libp2p/interface'
+import { createTaskClient, createTaskServer, type Refusal } from './task-protocol/index.ts'
 import { loadOrCreateIdentity } from './trust/index.ts'
 
-/** Milliseconds between two looks whether measured throughput changed enough to be told to others. */
-const ADVERT_REFRESH_MS = 60_000
-
-/** A measured throughput that moved by less than this factor is not worth a new advert. */
-const ADVERT_CHANGE_FACTOR = 1.25
+/** Milliseconds after which a peer that came outside this node's hours may ask again. */
+const HOURS_RETRY_MS = 60_000
 
 export const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 
@@ -85,10 +84,11 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   const honest = testNetwork && config.test.faults.length > 0 ? withFaults(plain, config.test.faults, config.test.seed === '' ? Math.random : seededRandom(config.test.seed)) : plain
   const executor = withThroughput(honest, await knownThroughput(dir))
 
+  const mdns = config.discovery.mdns === 'on' || (config.discovery.mdns === 'auto' && config.secret !== '')
   const floors = await openFloors({ db: dir.db })
   const network = await createNetwork({
     identity,
-    config: { name: config.network, ...(config.secret === '' ? {} : { secret: Buffer.from(config.secret, 'base64url') }), listen: embedded ? [] : config.listen, bootstrap: config.bootstrap, dhtMode: embedded ? 'client' : config.dht.mode, mdns: config.discovery.mdns === 'on' || (config.discovery.mdns === 'auto' && config.secret !== ''), roles: works ? ['worker', 'requester'] : ['requester'], agent: `weft/${VERSION}` },
+    config: { name: config.network, ...(config.secret === '' ? {} : { secret: Buffer.from(config.secret, 'base64url') }), listen: embedded ? [] : config.listen, bootstrap: config.bootstrap, dhtMode: embedded ? 'client' : config.dht.mode, mdns, allow: config.peers.allow, deny: config.peers.deny, roles: works ? ['worker', 'requester'] : ['requester'], agent: `weft/${VERSION}` },
     log: log.child({ module: 'network' }),
     db: dir.db,
     validators: advertValidators({ network: config.network, floors }),
@@ -96,7 +96,16 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   })
   const registry = createRegistry({ network, identity, db: dir.db, floors, log: log.child({ module: 'registry' }) })
 
-  const trusted = (peer: string): boolean => config.trust.everyone || config.secret !== '' || config.trust.peers.includes(peer)
+  const gossip = createPriceGossip({ network, identity, families: kindsOf(listConverters()), log: log.child({ module: 'market' }) })
+  gossip.events.addEventListener('bulletin', ({ detail: { peerId: peer, ...said } }) => { registry.observe({ ...said, peer }) })
+  const announcements = new Announcements({ registry, gossip, executor, loopDelay, dir, log }, { config, works, draining: () => state === 'draining' || state === 'stopping' })
+
+  /** Proved in hello. */
+  const operatorOf = (peer: PeerId): string | undefined => network.peers().find(greeted => greeted.peer.equals(peer))?.hello.operator
+  const trusted = (peer: PeerId, operator: string | undefined): boolean =>
+    config.trust.everyone || config.secret !== '' || config.trust.peers.includes(peer.toString()) || (operator != null && config.trust.peers.includes(operator))
+  const hours = config.policy.hours.flatMap(text => parseHours(text) ?? [])
+  const outOfHours = (): Refusal | undefined => isWithin(hours, Date.now()) ? undefined : { reason: 'policy', message: `this node takes work at ${config.policy.hours.join(', ')} (UTC)`, retryAfterMs: HOURS_RETRY_MS }
   const taskLog = log.child({ module: 'task-protocol' })
   const client = createTaskClient({ network, store: dir.blocks, identity, loopDelay, generation, log: taskLog, discard: stored => { coordinator.abandon(stored) } })
   const server = works
@@ -108,8 +117,8 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
       log: taskLog,
       converters: { find: (id, version) => offers(config, id) ? converterById(id, version) : undefined },
       policy: {
-        lease: peer => trusted(peer.toString()) ? undefined : { reason: 'policy', message: 'this node works for the peers of its trust.peers only', retryAfterMs: 0 },
-        offer: (_peer, { price }) => BigInt(price) >= BigInt(config.policy.minPrice) ? undefined : { reason: 'policy', message: `this node asks for at least ${config.policy.minPrice} micro${config.prices.unit} per resource hour`, retryAfterMs: 0 }
+        lease: peer => trusted(peer, operatorOf(peer)) ? outOfHours() : { reason: 'policy', message: 'this node works for the peers of its trust.peers only', retryAfterMs: 0 },
+        offer: (_peer, { price, unit }) => config.policy.minPrice === '0' || (unit === announcements.posted.unit && BigInt(price) >= BigInt(config.policy.minPrice)) ? outOfHours() : { reason: 'policy', message: `this node asks for at least ${config.policy.minPrice} micro${announcements.posted.unit} per resource hour`, retryAfterMs: 0 }
       }
     }, { maxLeases: config.policy.maxLeases })
     : undefined
@@ -122,11 +131,15 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
       client,
       self: identity.peerId.toString(),
       local: (offer, events) => createLocalWorker({ executor, toolbox, blocks: dir.blocks }, offer, events),
-      distrusted: ({ peer }) => trusted(peer.toString()) ? undefined : 'not among trust.peers, and the network is open (trust.everyone is not set)',
+      operatorOf,
+      distrusted: ({ peer }, operator) => trusted(peer, operator) ? undefined : 'not among trust.peers, and the network is open (trust.everyone is not set)',
       log: log.child({ module: 'coordinator' })
     }),
     log: log.child({ module: 'coordinator' })
-  })
+  }, { priceUnit: config.prices.unit })
+
+  const dialback = createDialback(network, log.child({ module: 'network' }))
+  const settings = { works, privateNetwork: config.secret !== '', mdns, bootstrap: config.bootstrap, sandbox: config.executor.sandbox }
 
   const closing = new AbortController()
   let state: NodeStatus['state'] = 'starting'
@@ -143,25 +156,15 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
     dataDir: dir.path,
     apiUrl: () => gateway?.url ?? '',
     state: () => state,
+    gossip,
+    posted: () => announcements.posted,
+    setPrice: async (price, unit) => { await announcements.setPrice(price, unit) },
+    doctor: async ({ signal }) => await examine({ status: () => api.status(), network, registry, dialback, loopDelay, settings }, { signal }),
     shutdown: () => { closing.abort() }
   })
   const gateway = embedded
     ? undefined
     : createGateway({ node: api, log: log.child({ module: 'gateway' }) }, { ...config.api, token, uploads: join(dir.scratch, 'uploads') })
-
-  const advert = async (): Promise<AdvertContent> => {
-    const disk = await statfs(dir.path)
-    return {
-      resources: { cores: availableParallelism(), memoryBytes: totalmem(), diskBytes: disk.bavail * disk.bsize, slots: executor.slots },
-      converters: works
-        ? listConverters().filter(({ id }) => offers(config, id)).map(({ id, version, from, to }) => ({ id, version, from, to, bytesPerSecond: executor.throughput(id) }))
-        : [],
-      price: config.prices.perHour,
-      unit: config.prices.unit,
-      roles: works ? ['worker', 'requester'] : ['requester'],
-      draining: state === 'draining' || state === 'stopping'
-    }
-  }
 
   const running = new AsyncDisposableStack()
   running.defer(() => dir.close())
@@ -178,6 +181,8 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
     await started(executor)
     await started(network)
     await started(registry)
+    await started(gossip)
+    await started(dialback)
     await started(client)
     if (server != null) await started(server)
     await started(coordinator)
@@ -190,42 +195,40 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
         await dir.removeFile('token')
       })
     }
-    let told = await advert()
-    // A node that takes no work has nothing to tell.
-    if (works) await registry.publish(told)
-    const timer = setInterval(() => {
-      void (async () => {
-        await saveThroughput(dir, executor.throughput)
-        const now = await advert()
-        if (!works || !changed(told, now)) return
-        told = now
-        await registry.publish(now)
-      })().catch((error: unknown) => { log.warn({ error: (error as Error).message }, 'the advert could not be refreshed') })
-    }, ADVERT_REFRESH_MS)
-    timer.unref()
-    running.defer(() => { clearInterval(timer) })
+    await started(announcements)
     state = 'ready'
     log.info({ peer: identity.peerId.toString(), network: config.network, addresses: network.libp2p.getMultiaddrs().map(String), api: gateway?.url }, 'ready')
+    if (works && (config.executor.selfMeasure === 'on' || (config.executor.selfMeasure === 'auto' && !testNetwork))) measure()
+  }
+
+  /** In the background, and given up when the node stops. */
+  function measure (): void {
+    const ending = new AbortController()
+    const done = selfMeasure({ toolbox, executor: honest, measured: executor, log }, announcements.offered.filter(({ id }) => !id.startsWith('probe/')), { signal: ending.signal })
+      .then(async count => {
+        if (count === 0 || ending.signal.aborted) return
+        await announcements.save()
+        await announcements.tell()
+        log.info({ converters: count }, 'measured how fast this machine converts')
+      })
+      .catch((error: unknown) => { log.warn({ error: (error as Error).message }, 'how fast this machine converts could not be measured') })
+    running.defer(async () => {
+      ending.abort()
+      await done
+    })
   }
 
   async function drain ({ signal }: { signal: AbortSignal }): Promise<void> {
     if (state === 'stopping') return
     state = 'draining'
-    if (works) await registry.publish(await advert())
+    await announcements.tell()
     await server?.drain({ signal })
   }
 
   async function stop (): Promise<void> {
     stopping ??= (async () => {
       state = 'stopping'
-      try {
-        await saveThroughput(dir, executor.throughput)
-      } catch (error) {
-        // A full disk must not keep the rest from being stopped; the next start measures anew.
-        log.warn({ error: (error as Error).message }, 'measured throughput could not be saved')
-      } finally {
-        await running.disposeAsync()
-      }
+      await running.disposeAsync()
     })()
     await stopping
   }
@@ -246,22 +249,4 @@ async function nextIncarnation (dir: DataDir): Promise<{ incarnation: number, ne
   await dir.db.put('node/incarnation', Buffer.from(String(incarnation)), { sync: true } as never)
   let counter = 0
   return { incarnation, next: () => ++counter }
-}
-
-async function knownThroughput (dir: DataDir): Promise<Record<string, number>> {
-  const stored = await dir.db.get('node/throughput')
-  return stored == null ? {} : JSON.parse(Buffer.from(stored).toString()) as Record<string, number>
-}
-
-async function saveThroughput (dir: DataDir, throughput: (converter: string) => number): Promise<void> {
-  const rates = Object.fromEntries(listConverters().map(({ id }) => [id, throughput(id)]).filter(([id, rate]) => rate !== 0 && converterById(id as string) != null))
-  await dir.db.put('node/throughput', Buffer.from(JSON.stringify(rates)))
-}
-
-/** Whether a measured throughput moved enough to be worth telling. */
-function changed (before: AdvertContent, now: AdvertContent): boolean {
-  return now.converters.some(({ id, bytesPerSecond }) => {
-    const was = before.converters.find(c => c.id === id)?.bytesPerSecond ?? 0
-    return was === 0 ? bytesPerSecond > 0 : bytesPerSecond > was * ADVERT_CHANGE_FACTOR || bytesPerSecond < was / ADVERT_CHANGE_FACTOR
-  })
 }

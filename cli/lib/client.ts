@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JobEvent, JobReport, JobRequest } from '../../daemon/coordinator/index.ts'
-import type { ConverterView, NodeStatus, NodeView } from '../../daemon/gateway/index.ts'
+import type { BanInfo, Capabilities, ConverterView, DoctorReport, NodePage, NodeStatus, PeerInfo, PostedPrice, SpotPrices } from '../../daemon/gateway/index.ts'
 import { POLL_MS, REQUEST_MS } from './constants.ts'
 import { readEvents } from './event-reader.ts'
 import { Failure } from './failure.ts'
@@ -27,8 +27,44 @@ export class Client {
     return await this.#json('GET', '/status')
   }
 
-  async nodes (filter: Record<string, string | undefined> = {}): Promise<{ nodes: NodeView[], cursor?: string }> {
+  async nodes (filter: Record<string, string | undefined> = {}): Promise<NodePage> {
     return await this.#json('GET', `/nodes${query(filter)}`)
+  }
+
+  async capabilities (): Promise<Capabilities> {
+    return await this.#json('GET', '/capabilities')
+  }
+
+  async spotPrices (): Promise<SpotPrices> {
+    return await this.#json('GET', '/prices/spot')
+  }
+
+  async postedPrice (): Promise<PostedPrice> {
+    return await this.#json('GET', '/prices/posted')
+  }
+
+  async setPrice (price: string, unit?: string): Promise<PostedPrice> {
+    return await this.#json('PUT', '/prices/posted', { body: { price, ...(unit != null ? { unit } : {}) } })
+  }
+
+  async peers (): Promise<PeerInfo[]> {
+    return (await this.#json<{ peers: PeerInfo[] }>('GET', '/peers')).peers
+  }
+
+  async connectPeer (address: string, signal?: AbortSignal): Promise<PeerInfo> {
+    return await this.#json('POST', '/peers', { body: { address }, ...(signal != null ? { signal } : {}) })
+  }
+
+  async bans (): Promise<BanInfo[]> {
+    return (await this.#json<{ bans: BanInfo[] }>('GET', '/peers/bans')).bans
+  }
+
+  async ban (subject: string, reason?: string): Promise<BanInfo> {
+    return await this.#json('POST', '/peers/bans', { body: { subject, ...(reason != null ? { reason } : {}) } })
+  }
+
+  async unban (subject: string): Promise<void> {
+    await this.#call('DELETE', `/peers/bans/${encodeURIComponent(subject)}`)
   }
 
   async converters (): Promise<ConverterView[]> {
@@ -79,6 +115,11 @@ export class Client {
     } catch (error) {
       if (!signal.aborted) throw this.#gone(error)
     }
+  }
+
+  /** Neighbours are asked to dial back, which takes its time. */
+  async doctor (): Promise<DoctorReport> {
+    return await this.#json('GET', '/doctor', { timeoutMs: POLL_MS })
   }
 
   async shutdown (): Promise<void> {

@@ -1,7 +1,7 @@
 /** Milliseconds for an answer of the local daemon that needs no waiting. */
 export const REQUEST_MS = 30_000
 
-/** Milliseconds a long poll is waited for: the daemon ends it after a minute. */
+/** Milliseconds a long poll is waited for: the daemon ends it after a minute; also for what a doctor may take. */
 export const POLL_MS = 90_000
 
 /** Milliseconds between two plain progress lines. */
@@ -55,3 +55,6 @@ export const SCHEMA_BYTES_MAX = 4 * 1024 * 1024
 /** Ports `init` and `join` choose from: above the well-known ones, below those that systems give to outgoing connections. */
 export const PORT_MIN = 10_000
 export const PORT_MAX = 32_000
+
+/** Characters of a table where no terminal says how many it has. */
+export const TABLE_WIDTH = 100

@@ -48,7 +48,19 @@ export function formatSeconds (seconds: number): string {
   return `${Math.floor(seconds / 86400)} d ${Math.round(seconds % 86400 / 3600)} h`
 }
 
+/** One number and one unit, for tables: `4 s`, `12 min`, `3 h`. */
+export function formatAge (milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000)
+  if (seconds < 100) return `${seconds} s`
+  if (seconds < 100 * 60) return `${Math.floor(seconds / 60)} min`
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`
+  return `${Math.floor(seconds / 86400)} d`
+}
+
+/** A round trip: `0.4 ms`, `12 ms`; `-` if it was not measured. */
+export const formatRtt = (milliseconds: number | undefined): string => milliseconds == null ? '-' : `${milliseconds < 9.95 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`
+
 export const count = (number: number, noun: string, plural = `${noun}s`): string => `${number.toLocaleString('en-US')} ${number === 1 ? noun : plural}`
 
-/** Enough of a peer id to tell it from others on one screen. */
+/** Enough of a peer id, or of an operator's did:key, to tell it from others on one screen. */
 export const shortPeer = (peer: string): string => peer.length > 14 ? `…${peer.slice(-8)}` : peer

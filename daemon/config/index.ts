@@ -22,8 +22,14 @@ export interface Config {
   trust: {
     /** Blocks go to and come from every peer of the network. */
     everyone: boolean
-    /** Peer ids blocks go to and come from, when not everyone is trusted. */
+    /** Peer ids, or did:keys of operators, that blocks go to and come from, when not everyone is trusted. */
     peers: string[]
+  }
+  peers: {
+    /** Peer ids or did:keys. If not empty, nobody else is talked to. */
+    allow: string[]
+    /** Peer ids or did:keys that are not talked to. */
+    deny: string[]
   }
   /** Multiaddrs to listen on. */
   listen: string[]
@@ -50,6 +56,8 @@ export interface Config {
     stallMs?: number
     /** Milliseconds for one whole block attempt. Absent: the executor's own limit. */
     wallMs?: number
+    /** Measure the converters of which nothing is known yet after a start; `auto`: outside test networks. */
+    selfMeasure: 'auto' | 'on' | 'off'
   }
   prices: {
     /** 10^-6 of `unit` per resource hour, decimal. */
@@ -63,6 +71,8 @@ export interface Config {
     maxLeases: number
     /** Work offered below this price (10^-6 of `prices.unit` per resource hour) is refused. */
     minPrice: string
+    /** When work is taken, in UTC, as lines that `parseHours` reads. Empty: always. */
+    hours: string[]
   }
   converters: {
     /** Converter ids this node does not offer; `*` at the end matches any rest. */
@@ -111,6 +121,7 @@ export interface Paths {
 
 export { loadConfig, validateConfig } from './load.ts'
 export { offers } from './offers.ts'
+export { isWithin, parseHours, type Span } from './hours.ts'
 export { decodeJoinString, encodeJoinString, type JoinString } from './join-string.ts'
 export { resolvePaths } from './paths.ts'
 export { configJsonSchema } from './json-schema.ts'

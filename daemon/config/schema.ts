@@ -1,6 +1,7 @@
 /** The schema of the configuration (zod). Descriptions end up in `config.schema.json`. */
 import { multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
+import { parseHours } from './hours.ts'
 import { ENGINE_MEMORY_MIN, LEASES_DEFAULT, LEASES_MAX, LIST_MAX, NETWORK_NAME_MAX, SLOTS_MAX, STALL_MS_MIN, TEST_NETWORK_PREFIX, WALL_MS_MAX } from './constants.ts'
 
 const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
@@ -20,7 +21,8 @@ function isMultiaddr (text: string): boolean {
 const list = (of: z.ZodType<string, string>): z.ZodArray<z.ZodType<string, string>> => z.array(of).max(LIST_MAX)
 const address = z.string().refine(isMultiaddr, { error: 'expected a multiaddr like /ip4/127.0.0.1/tcp/0' })
 const peerAddress = address.refine(text => text.includes('/p2p/'), { error: 'expected a multiaddr that ends in /p2p/<peer id>' })
-const peer = z.string().regex(/^(12D3KooW|16Uiu2|Qm)[1-9A-HJ-NP-Za-km-z]+$/, { error: 'expected a peer id like 12D3KooW...' })
+const subject = z.string().regex(/^((12D3KooW|16Uiu2|Qm)|did:key:z6Mk)[1-9A-HJ-NP-Za-km-z]+$/, { error: 'expected a peer id like 12D3KooW... or an operator like did:key:z6Mk...' })
+const hours = z.string().refine(text => parseHours(text) != null, { error: 'expected hours of UTC like "22:00-06:00" or "Mon-Fri 18:00-08:00"' })
 const money = z.string().regex(/^(0|[1-9]\d{0,18})$/, { error: 'expected a whole number of 10^-6 units as text, like "0" or "250000"' })
 /** A number, or `auto`: left out of the configuration, so that the part that knows the machine decides. */
 const automatic = (number: z.ZodNumber): z.ZodType<number | undefined, number | 'auto' | undefined> =>
@@ -37,9 +39,15 @@ export const configSchema = z.strictObject({
   trust: section({
     everyone: z.boolean().default(false)
       .describe('Send blocks to, and take blocks from, every peer of the network. For test networks, or where every machine that knows the name may see the data.'),
-    peers: list(peer).default([])
-      .describe('Peer ids that blocks are sent to and taken from, when not everyone is trusted.')
+    peers: list(subject).default([])
+      .describe('Peer ids, or operators (did:key:...), that blocks are sent to and taken from, when not everyone is trusted.')
   }, 'Whom this node works with.'),
+  peers: section({
+    allow: list(subject).default([])
+      .describe('If not empty, only these peer ids, or nodes of these operators (did:key:...), are talked to at all.'),
+    deny: list(subject).default([])
+      .describe('Peer ids, or operators (did:key:...), that are not talked to. "weft peers ban" does the same while the daemon runs.')
+  }, 'Who may connect, whatever they know.'),
   listen: list(address).default(['/ip4/127.0.0.1/tcp/0'])
     .describe('Multiaddrs to listen on. The default is loopback with any free port; for a network of machines, for instance "/ip4/0.0.0.0/tcp/4001".'),
   bootstrap: list(peerAddress).default([])
@@ -66,11 +74,13 @@ export const configSchema = z.strictObject({
     stallMs: automatic(z.int().min(STALL_MS_MIN).max(WALL_MS_MAX))
       .describe('Milliseconds without progress before an engine counts as hung and is killed.'),
     wallMs: automatic(z.int().min(STALL_MS_MIN).max(WALL_MS_MAX))
-      .describe('Milliseconds one block attempt may take altogether.')
+      .describe('Milliseconds one block attempt may take altogether.'),
+    selfMeasure: z.enum(['auto', 'on', 'off']).default('auto')
+      .describe('Measure once, in the background after a start, how fast this machine converts, so that others know before it did real work. "auto": outside test networks.')
   }, 'How conversions are run on this machine.'),
   prices: section({
     perHour: money.default('0')
-      .describe('Posted price of a resource hour in 10^-6 of the unit, a whole number as text. Advertised only, in this version: nothing is charged yet.'),
+      .describe('Posted price of a resource hour in 10^-6 of the unit, a whole number as text. Told to others, who may refuse it (--max-price); nothing is charged yet.'),
     unit: z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,15}$/, { error: 'expected a short name like "credit"' }).default('credit')
       .describe('What prices are counted in. Units are never compared with each other.')
   }, 'What this node asks for its work.'),
@@ -80,7 +90,9 @@ export const configSchema = z.strictObject({
     maxLeases: z.int().min(0).max(LEASES_MAX).default(LEASES_DEFAULT)
       .describe('Peers this node works for at once.'),
     minPrice: money.default('0')
-      .describe('Work offered for less (10^-6 of prices.unit per resource hour) is refused.')
+      .describe('Work offered for less (10^-6 of prices.unit per resource hour) is refused.'),
+    hours: list(hours).default([])
+      .describe('When this node takes work, in UTC, for instance ["Mon-Fri 18:00-08:00", "Sat-Sun 00:00-24:00"]. Empty: always. What runs at the end of an hour is finished.')
   }, 'What work this node takes. Local policy always wins.'),
   converters: section({
     disable: list(z.string().min(1)).default([])

@@ -3,6 +3,7 @@ import { Attempt, type Block } from './block-table.ts'
 import { afterFailure, pauseMs } from './failure-policy.ts'
 import type { JobState } from './job-state.ts'
 import type { JobEventIn } from './machine-types.ts'
+import type { Asked } from './prices.ts'
 import type { WorkerEntry } from './worker-table.ts'
 
 export class Attempts {
@@ -27,7 +28,22 @@ export class Attempts {
       return
     }
     worker.join(event.kind, event.slots, event.bytesPerSecond)
+    worker.tooDear = undefined
     out.news({ type: 'worker', peer: worker.id, change: 'joined' })
+    const asked = event.asked ?? worker.asked
+    if (asked != null) this.onPriced(worker.id, asked)
+  }
+
+  /** Who asks too much gets nothing more, and finishes what it has; when its price falls back it gets blocks again. */
+  onPriced (id: string, asked: Asked): void {
+    const { workers, out } = this.#state
+    const worker = workers.get(id)
+    if (worker == null) return
+    const before = worker.tooDear
+    workers.price(worker, asked)
+    if (!worker.usable || (before == null) === (worker.tooDear == null)) return
+    if (worker.tooDear != null) out.news({ type: 'worker', peer: id, change: 'refused', reason: `price: ${worker.tooDear}` })
+    else out.news({ type: 'worker', peer: id, change: 'joined', reason: 'its price is within the limit again' })
   }
 
   onSlots (id: string, slots: number): void {

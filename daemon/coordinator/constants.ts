@@ -115,7 +115,7 @@ export const TIMER_MS_MAX = 2 ** 31 - 1
 /** Jobs running at once; more are refused. */
 export const JOBS_MAX = 64
 
-/** Peers remembered for a wrong result, until the process ends; the oldest goes first. Far more than a job ever meets. */
+/** Peers, and operators, remembered for a wrong result, until the process ends; the oldest goes first. Far more than a job ever meets. */
 export const DISTRUSTED_MAX = 4096
 
 /** Peers of a job whose refusal is remembered, so that it is told once and not at every search; the oldest goes first. */
@@ -123,6 +123,11 @@ export const REFUSALS_MAX = 1024
 
 /** Refusals that the error of a job without a worker carries. */
 export const REFUSALS_TOLD = 20
+/** Those its message names: a line can be read. */
+export const REFUSALS_NAMED = 3
+
+/** What prices are counted in, unless the node's configuration says otherwise. */
+export const PRICE_UNIT_DEFAULT = 'credit'
 
 /** Ended jobs whose reports are kept. */
 export const HISTORY_MAX = 1000

@@ -9,10 +9,11 @@ import type { DataDir, Journal, StoredBlock } from '../store/index.ts'
 import { BlockRefs } from './block-refs.ts'
 import { systemClock, type Clock } from './clock.ts'
 import { DistrustedPeers } from './distrusted-peers.ts'
-import { HISTORY_MAX, INPUTS_MAX, JOBS_MAX } from './constants.ts'
+import { HISTORY_MAX, INPUTS_MAX, JOBS_MAX, PRICE_UNIT_DEFAULT } from './constants.ts'
 import { JobRefusedError } from './errors.ts'
 import { outputExists, toJobError, toOutputError } from './job-errors.ts'
 import { RunningJob, type JobComponents } from './job.ts'
+import { parsePrice } from './prices.ts'
 import { settleJournal } from './settle-journal.ts'
 import { makeSpec } from './spec.ts'
 import type { Coordinator, CoordinatorEvents, Job, JobError, JobReport, JobRequest, WorkerSource } from './index.ts'
@@ -30,6 +31,8 @@ export interface CoordinatorComponents {
 export interface CoordinatorInit {
   /** Slots that may take part in a job, for the size of its blocks. @default the machine's cores */
   slots?: () => number
+  /** What this node counts prices in (`JobRequest.maxPrice`). @default PRICE_UNIT_DEFAULT */
+  priceUnit?: string
 }
 
 export function createCoordinator (components: CoordinatorComponents, init: CoordinatorInit = {}): Coordinator {
@@ -71,10 +74,11 @@ class JobCoordinator implements Coordinator {
       refs: this.#refs,
       clock: this.#clock,
       slots: init.slots ?? availableParallelism,
-      distrusted: peer => this.#distrusted.reason(peer),
+      priceUnit: init.priceUnit ?? PRICE_UNIT_DEFAULT,
+      distrusted: (peer, operator) => this.#distrusted.reason(peer, operator),
       caught: finding => {
-        if (!this.#distrusted.add(finding)) return
-        for (const job of this.#running.values()) if (job.id !== finding.job) job.distrust(finding.peer, `caught by job ${finding.job}: ${finding.reason}`)
+        // Also the job that caught it: others of the same operator may work for it.
+        if (this.#distrusted.add(finding)) for (const job of this.#running.values()) job.distrust(finding)
       },
       emit: event => { this.events.dispatchEvent(new CustomEvent('job', { detail: event })) }
     }
@@ -209,6 +213,7 @@ function checkRequest (request: JobRequest): void {
   for (const path of [...request.inputs, request.output]) if (!isAbsolute(path)) refuse('usage', `'${path}' is not an absolute path`)
   if (request.blockBytes != null && !(Number.isSafeInteger(request.blockBytes) && request.blockBytes > 0)) refuse('usage', 'the block size is a positive number of bytes')
   if (request.inFlight != null && !(Number.isSafeInteger(request.inFlight) && request.inFlight > 0)) refuse('usage', 'orders in flight are a positive number')
+  if (request.maxPrice != null && parsePrice(request.maxPrice) == null) refuse('usage', `the highest price is a whole number of 10^-6 units per resource hour, of at most 19 digits, like 250000; not '${request.maxPrice}'`)
   if (request.deadlineSeconds != null && !(request.deadlineSeconds > 0)) refuse('usage', 'the deadline is a positive number of seconds')
   try {
     if (request.from != null) mediaTypeOf(request.from)

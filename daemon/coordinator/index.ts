@@ -14,6 +14,7 @@ import type { TypedEventTarget } from 'main-event'
 import type { Encoding, Note } from '../block-convert/index.ts'
 import type { StoredBlock } from '../store/index.ts'
 import type { Offer, Worker, WorkerEvents } from '../task-protocol/index.ts'
+import type { Asked } from './prices.ts'
 
 /** What a user asks for. Paths are absolute. */
 export interface JobRequest {
@@ -30,6 +31,11 @@ export interface JobRequest {
   place?: 'any' | 'local' | 'remote'
   /** Only these peers. */
   nodes?: string[]
+  /**
+   * What is paid at most per resource hour, in 10^-6 of the unit this node counts in (a whole number as text): a peer that asks more, or in
+   * another unit, gets no blocks while it does. Work of this node itself costs nothing. @default whatever is asked
+   */
+  maxPrice?: string
   /** @default 'sample' */
   verify?: 'none' | 'sample' | 'all'
   /** Bytes per block. @default measured (about one to two seconds of work) */
@@ -70,7 +76,8 @@ export interface JobReport {
   /** What a user should know of the conversion; a bounded number, the last one (`more-notes`) then says how many more there were. */
   notes: Note[]
   check: { equivalence: string, distance: number, bound: number, blocksChecked: number, blocksUnmeasured: number, whole: boolean }
-  workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string }>
+  /** `price` is what each asked when last heard of, in 10^-6 of `unit` per resource hour; both are absent in reports of older versions. */
+  workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string, price?: string, unit?: string }>
   /** Engine and dispatch measurements, in milliseconds; a round trip is from an order to its result, `durable` until its entry is durable. */
   timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, durableMsP50?: number, durableMsP99?: number, resultsPerSecond: number }
   created: number
@@ -88,18 +95,32 @@ export type JobEvent =
 export interface WorkerSource {
   /**
    * Calls `found` for each worker attached, until the signal fires; keeps looking, so that somebody who joins later is
-   * used too. `refused` tells why a candidate was left out. `settled` is called once when the first search is over.
+   * used too. `refused` tells why a candidate was left out. `settled` is called once when the first search is over. `offer.unit` is what
+   * `request.maxPrice` is counted in; each peer is offered the price it posted.
    */
-  workers: (offer: Offer, edge: { from: string, to: string }, request: Pick<JobRequest, 'place' | 'nodes'>, sink: WorkerSink, options: { signal: AbortSignal }) => Promise<void>
+  workers: (offer: Offer, edge: { from: string, to: string }, request: WorkerRequest, sink: WorkerSink, options: { signal: AbortSignal }) => Promise<void>
+}
+
+export type WorkerRequest = Pick<JobRequest, 'place' | 'nodes' | 'maxPrice'>
+
+/** What is known of a peer beside what its lease says. */
+export interface WorkerFacts {
+  /** What it asks now. */
+  asked?: Asked
+  /** did:key of its operator, only if the delegation was verified. */
+  operator?: string
 }
 
 export interface WorkerSink {
   /** The events to attach a worker with; `id` as in `Worker.id`. */
   events: (id: string) => WorkerEvents
-  found: (worker: Worker) => void
+  found: (worker: Worker, facts?: WorkerFacts) => void
+  /** What an attached worker (or one that is being attached) asks from now on. @default prices stay as they were found */
+  priced?: (id: string, asked: Asked) => void
+  /** `reason` is `price` for one that asks too much, `policy` for what else is decided here, otherwise the peer's own. */
   refused: (id: string, reason: string, message: string) => void
-  /** Why this job takes nothing from a peer (it gave a wrong result before), so that it is not even asked. @default nobody is left out */
-  leftOut?: (id: string) => string | undefined
+  /** Why this job takes nothing from a peer (it, or another of its operator, gave a wrong result before), so that it is not even asked. @default nobody is left out */
+  leftOut?: (id: string, operator?: string) => string | undefined
   /** The first search is over; `count` workers were attached or are being attached. */
   settled: (count: number) => void
 }
@@ -132,4 +153,5 @@ export interface Coordinator {
 export { createCoordinator } from './coordinator.ts'
 export { createLocalWorker } from './local-worker.ts'
 export { JobRefusedError } from './errors.ts'
+export type { Asked } from './prices.ts'
 export { createWorkerSource, type WorkerSourceComponents } from './worker-source.ts'

@@ -2,7 +2,10 @@
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { BlockSource } from '../block-convert/index.ts'
+import { REFUSALS_NAMED, REFUSALS_TOLD } from './constants.ts'
+import { nobodyWithin, type PriceLimit } from './prices.ts'
 import type { JobError, JobErrorCode } from './index.ts'
+import type { Refusal } from './recruiter.ts'
 
 const FROM_CONVERSION: Record<string, JobErrorCode> = {
   'unknown-type': 'unknown-type',
@@ -77,4 +80,19 @@ function inFile (output: string): boolean {
 
 export function outputExists (output: string): JobError {
   return { code: 'output-exists', message: `'${output}' exists; choose another name or ask to overwrite it (--overwrite)`, details: { path: output } }
+}
+
+/**
+ * `no-provider`, with who was left out and why: those that `nodes` names first, for that the others were not named is known. How many it was
+ * for their price is said whether they were never attached or asked too much later.
+ */
+export function withRefusals (error: JobError, refusals: Refusal[], nodes: string[] | undefined, price: PriceLimit): JobError {
+  const attached = error.details?.tooDear as string[] | undefined
+  const dear = new Set([...attached ?? [], ...refusals.filter(({ reason }) => reason === 'price').map(({ peer }) => peer)])
+  const message = dear.size === 0 ? error.message : nobodyWithin(price, dear.size)
+  if (refusals.length === 0) return { ...error, message }
+  const named = (peer: string): number => nodes?.includes(peer) === true ? 0 : 1
+  const refused = refusals.toSorted((a, b) => named(a.peer) - named(b.peer)).slice(0, REFUSALS_TOLD)
+  const who = refused.slice(0, REFUSALS_NAMED).map(({ peer, reason, message }) => `${peer}: ${reason}: ${message}`).join('; ')
+  return { ...error, message: `${message} (left out: ${who})`, details: { ...error.details, refused } }
 }

@@ -6,18 +6,20 @@
 import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter, type Prepared, type SplitBatch } from '../block-convert/index.ts'
 import type { Offer } from '../task-protocol/index.ts'
 import { Checks } from './checks.ts'
-import { INLINE_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, REFUSALS_TOLD, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
-import { conversionCode, toJobError } from './job-errors.ts'
+import { INLINE_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
+import { conversionCode, toJobError, withRefusals } from './job-errors.ts'
 import { encodeResult, resultKey } from './journal-entries.ts'
 import { Limiter } from './limiter.ts'
 import { createJobMachine } from './machine.ts'
 import { OutputLane } from './output-lane.ts'
 import { clampBlockBytes, planBlockBytes, planPlace } from './planner.ts'
+import { limitOf, priceInWords } from './prices.ts'
 import { Recipes } from './recipes.ts'
 import { Recruiter } from './recruiter.ts'
 import { ResultShelf } from './result-shelf.ts'
 import type { JobError, JobRequest } from './index.ts'
 import type { JobComponents } from './job.ts'
+import type { Finding } from './distrusted-peers.ts'
 import type { NoteList } from './notes.ts'
 import type { UserPaths } from './user-paths.ts'
 import type { LocalOrder } from './local-worker.ts'
@@ -76,6 +78,8 @@ export class JobRun {
       job: init.job,
       verify: request.verify ?? 'sample',
       bound: init.bound,
+      maxPrice: request.maxPrice,
+      priceUnit: components.priceUnit,
       deadlineAt: request.deadlineSeconds == null ? undefined : init.startedAt + request.deadlineSeconds * 1000,
       inFlight: request.inFlight,
       awaitCommit: request.awaitCommit
@@ -96,7 +100,8 @@ export class JobRun {
       offer: this.#offer(),
       edge: { from: conversion.converter.from, to: conversion.converter.to },
       nodes: request.nodes,
-      distrusted: peer => components.distrusted(peer),
+      maxPrice: request.maxPrice,
+      distrusted: (peer, operator) => components.distrusted(peer, operator),
       shelf: this.#shelf,
       push,
       recipe,
@@ -121,7 +126,8 @@ export class JobRun {
     const { request, prepared: { inputs, conversion } } = this.#init
     const wanted = request.place ?? 'any'
     const plan = planPlace(wanted, inputs.reduce((sum, { size }) => sum + size, 0), request.nodes)
-    this.#init.news({ type: 'plan', message: `${plan.reason}; blocks of about ${this.#blockBytes} bytes` })
+    const price = request.maxPrice == null || plan.place === 'local' ? '' : `, for at most ${priceInWords(request.maxPrice, this.#components.priceUnit)}`
+    this.#init.news({ type: 'plan', message: `${plan.reason}${price}; blocks of about ${this.#blockBytes} bytes` })
     this.#splitter = this.#components.toolbox.split(inputs, conversion, { bytes: this.#blockBytes }, { signal: this.#splitStop.signal })[Symbol.asyncIterator]()
     this.#turn()
     this.#recruiter.search(plan.place, plan.place === wanted ? undefined : wanted)
@@ -132,9 +138,12 @@ export class JobRun {
     this.#push({ type: 'cancel', error })
   }
 
-  /** Another job caught this worker with a wrong result. */
-  distrust (worker: string, reason: string): void {
-    this.#push({ type: 'distrusted', worker, reason })
+  /** A job, perhaps this one, caught a worker with a wrong result: it gets no more work, nor do others of its operator. */
+  distrust (finding: Finding): void {
+    for (const worker of this.#recruiter.concerned(finding)) {
+      const who = worker === finding.peer ? '' : `another node of its operator, ${finding.peer}, was `
+      this.#push({ type: 'distrusted', worker, reason: `${who}caught by job ${finding.job}: ${finding.reason}` })
+    }
   }
 
   /** Lets go of workers, splitter and inputs. The results stay until `clear`. */
@@ -212,8 +221,7 @@ export class JobRun {
       case 'release': this.#recruiter.release(effect.worker); break
       case 'ban':
         this.#components.log.warn({ job: this.#init.job, peer: effect.worker, block: effect.block, attempt: effect.attempt, reason: effect.reason }, 'a worker gave a wrong result')
-        // A wrong result of this node's own says something of the conversion of this input, nothing of other jobs.
-        if (this.#recruiter.get(effect.worker)?.kind !== 'local') this.#components.caught({ peer: effect.worker, job: this.#init.job, reason: effect.reason, at: this.#components.clock.utc() })
+        this.#caught(effect.worker, effect.reason)
         break
       case 'reset-merge': this.#lane.reset(effect.epoch, this.conversion); break
       case 'finish': this.#lane.finish(() => ({ units: this.counts().units, blocks: effect.blocks })); break
@@ -223,6 +231,14 @@ export class JobRun {
       case 'news': this.#init.news(effect.news); break
       case 'end': this.#ended.resolve({ state: effect.state, error: this.#located(effect.state, effect.error) }); break
     }
+  }
+
+  #caught (peer: string, reason: string): void {
+    const handle = this.#recruiter.get(peer)
+    // A wrong result of this node's own says something of the conversion of this input, nothing of other jobs.
+    if (handle?.kind === 'local') return
+    const operator = handle?.operator
+    this.#components.caught({ peer, ...(operator != null ? { operator } : {}), job: this.#init.job, reason, at: this.#components.clock.utc() })
   }
 
   #pull (): void {
@@ -290,8 +306,9 @@ export class JobRun {
       // Whole milliseconds, as the wire has them; a fraction late rather than early.
       deadline: request.deadlineSeconds == null ? 0 : Math.ceil(created + request.deadlineSeconds * 1000),
       outputBytes: Math.min(OUTPUT_BYTES_MAX, Math.max(OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX * this.#blockBytes)),
+      // Of work on this node; a peer is offered what it posted.
       price: '0',
-      unit: 'test'
+      unit: this.#components.priceUnit
     }
   }
 
@@ -325,13 +342,7 @@ export class JobRun {
   #located (state: JobEnd['state'], found: JobError | undefined): JobError | undefined {
     if (state === 'done' || found == null) return found
     const error = this.#init.paths.error(found)
-    // Those the user named come first: that the others were not named is known.
-    const named = (peer: string): number => this.#init.request.nodes?.includes(peer) === true ? 0 : 1
-    const refusals = this.#recruiter.refusals.toSorted((a, b) => named(a.peer) - named(b.peer)).slice(0, REFUSALS_TOLD)
-    if (error.code === 'no-provider' && refusals.length > 0) {
-      const who = refusals.slice(0, 3).map(({ peer, reason, message }) => `${peer}: ${reason}: ${message}`).join('; ')
-      return { ...error, message: `${error.message} (left out: ${who})`, details: { ...error.details, refused: refusals } }
-    }
+    if (error.code === 'no-provider') return withRefusals(error, this.#recruiter.refusals, this.#init.request.nodes, limitOf(this.#init.request.maxPrice, this.#components.priceUnit))
     const block = error.details?.block
     const recipe = typeof block === 'number' ? this.#recipes.get(block) : undefined
     if (recipe == null) return error

@@ -1,7 +1,8 @@
 /** The state of one job, shared by the parts of its machine. Nobody else sees it. */
 import type { Attempt, Block } from './block-table.ts'
-import { JOB_LIMITS, SETTLING_BLOCKS_MAX, SETTLING_BYTES_MAX, SETTLING_MEMORY_MAX, type JobLimits } from './constants.ts'
+import { JOB_LIMITS, PRICE_UNIT_DEFAULT, SETTLING_BLOCKS_MAX, SETTLING_BYTES_MAX, SETTLING_MEMORY_MAX, type JobLimits } from './constants.ts'
 import { MergeOrder } from './merge-order.ts'
+import { limitOf } from './prices.ts'
 import { Outbox } from './outbox.ts'
 import { Provision } from './provision.ts'
 import { ReadyQueue } from './ready-queue.ts'
@@ -19,7 +20,7 @@ export class JobState {
   readonly faults: ReadonlySet<PlantedFault>
   readonly blocks: Block[] = []
   readonly queue = new ReadyQueue()
-  readonly workers = new WorkerTable()
+  readonly workers: WorkerTable
   readonly merge = new MergeOrder()
   readonly out = new Outbox()
   readonly tally = new Tally()
@@ -42,7 +43,9 @@ export class JobState {
     this.init = init
     this.limits = { ...JOB_LIMITS, ...init.limits }
     this.faults = init.faults ?? new Set()
-    this.provision = new Provision(this.limits)
+    const price = limitOf(this.faults.has('any-price') ? undefined : init.maxPrice, init.priceUnit ?? PRICE_UNIT_DEFAULT)
+    this.workers = new WorkerTable(price)
+    this.provision = new Provision(this.limits, price)
   }
 
   /** Room for more results before the disk must catch up. */

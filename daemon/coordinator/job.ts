@@ -30,8 +30,10 @@ export interface JobComponents {
   emit: (event: JobEvent) => void
   /** Slots that may take part, for the size of blocks. */
   slots: () => number
+  /** What this node counts prices in. */
+  priceUnit: string
   /** Why a peer gets no work of this node. */
-  distrusted: (peer: string) => string | undefined
+  distrusted: (peer: string, operator?: string) => string | undefined
   /** A peer gave a wrong result. */
   caught: (finding: Finding) => void
 }
@@ -115,9 +117,9 @@ export class RunningJob implements Job {
     await this.done
   }
 
-  /** Another job caught this worker with a wrong result. */
-  distrust (worker: string, reason: string): void {
-    this.#run?.distrust(worker, reason)
+  /** A job caught a worker with a wrong result. */
+  distrust (finding: Finding): void {
+    this.#run?.distrust(finding)
   }
 
   report (): JobReport {
@@ -137,6 +139,7 @@ export class RunningJob implements Job {
       written: this.#run?.written,
       conversion: this.#conversion(),
       bound: this.#bound(),
+      priceUnit: this.#components.priceUnit,
       notes: this.#notes.list(),
       counts,
       timing: {

@@ -2,9 +2,10 @@
 import type { FailureReason } from '../task-protocol/index.ts'
 import type { JobError, JobEvent } from './index.ts'
 import type { JobLimits } from './constants.ts'
+import type { Asked } from './prices.ts'
 
 /** Errors that may be planted for the simulator's own test: each must be found by its invariants. Never set elsewhere. */
-export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check' | 'stale-epoch'
+export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check' | 'stale-epoch' | 'any-price'
 
 export interface JobMachineInit {
   /** The job's id; only carried into events. */
@@ -12,6 +13,10 @@ export interface JobMachineInit {
   verify: 'none' | 'sample' | 'all'
   /** Greatest distance of a result from its source that is accepted; 0 for exact equivalences. */
   bound: number
+  /** Workers that ask more, or in another unit, get nothing (10^-6 of `priceUnit` per resource hour, decimal). @default any price is paid */
+  maxPrice?: string
+  /** What the requester counts in. @default PRICE_UNIT_DEFAULT */
+  priceUnit?: string
   /** When the job is given up (`deadline`), on the clock of `now`. @default never */
   deadlineAt?: number
   /** Orders in flight per worker, whatever slots it declares (a draining worker still gets none). */
@@ -42,7 +47,10 @@ export type JobEventIn =
    * taken, merged or in flight, is superseded.
    */
   | { type: 'widened', epoch: number }
-  | { type: 'joined', worker: string, kind: 'local' | 'remote', slots: number, bytesPerSecond?: number }
+  /** `asked` is absent where nothing is asked, or what was last heard still stands. */
+  | { type: 'joined', worker: string, kind: 'local' | 'remote', slots: number, bytesPerSecond?: number, asked?: Asked }
+  /** The worker's price is another one now. */
+  | { type: 'priced', worker: string, asked: Asked }
   | { type: 'slots', worker: string, slots: number }
   | { type: 'lost', worker: string, reason: string }
   | { type: 'settled', count: number }
@@ -140,7 +148,7 @@ export interface JobCounts {
   units: number
   workersLive: number
   whole: boolean
-  workers: Array<{ id: string, blocks: number, wallMs: number, failed: number, lost?: string }>
+  workers: Array<{ id: string, blocks: number, wallMs: number, failed: number, lost?: string, asked?: Asked }>
   /** Milliseconds from an order to its result, a bounded even sample. */
   roundTrips: readonly number[]
   /** The same until the result's entry is durable. */

@@ -94,6 +94,7 @@ class Machine implements JobMachine {
         break
       case 'joined': this.#attempts.onJoined(event); break
       case 'slots': this.#attempts.onSlots(event.worker, event.slots); break
+      case 'priced': this.#attempts.onPriced(event.worker, event.asked); break
       case 'lost': this.#attempts.onLost(event.worker, event.reason); break
       case 'settled': state.provision.settled = true; break
       case 'merged': state.merge.took(event.epoch, event.upTo); break
@@ -184,7 +185,7 @@ class Machine implements JobMachine {
       return
     }
     if (state.settlingRoom && !this.#proving) {
-      this.#dealAt = deal(state.queue, state.workers.list, { now: state.now, inFlight, awaitCommit, splitEnded: state.splitEnded }, (block, worker) => { this.#attempts.give(block, worker) })
+      this.#dealAt = deal(state.queue, state.workers.byPrice, { now: state.now, inFlight, awaitCommit, splitEnded: state.splitEnded }, (block, worker) => { this.#attempts.give(block, worker) })
     }
     this.#pull()
   }
@@ -208,7 +209,7 @@ class Machine implements JobMachine {
     const { queue, workers, splitEnded, init, out } = this.#state
     if (this.#pulling || splitEnded) return
     let slots = 0
-    for (const worker of workers.list) if (worker.usable && worker.slots > 0) slots += init.inFlight ?? worker.slots
+    for (const worker of workers.list) if (worker.eligible && worker.slots > 0) slots += init.inFlight ?? worker.slots
     if (!this.#proving && queue.length >= 2 * slots + LOOK_AHEAD_SPARE && (queue.length >= LOOK_AHEAD_BLOCKS || queue.bytes >= LOOK_AHEAD_BYTES)) return
     this.#pulling = true
     out.other({ type: 'pull' })
@@ -227,7 +228,7 @@ class Machine implements JobMachine {
     if (phase !== 'running') return undefined
     let at = Math.min(init.deadlineAt ?? Infinity, this.#attempts.scanAt ?? Infinity, provision.nextTime, this.#dealAt)
     if (queue.length > 0) {
-      for (const worker of workers.list) if (worker.usable && worker.pausedUntil > now) at = Math.min(at, worker.pausedUntil)
+      for (const worker of workers.list) if (worker.eligible && worker.pausedUntil > now) at = Math.min(at, worker.pausedUntil)
     }
     return at === Infinity ? undefined : at
   }

@@ -50,17 +50,19 @@ function meanRate (workers: WorkerEntry[]): number {
 }
 
 /**
- * Gives waiting blocks to workers with room, one each in turn. A block that failed somewhere goes elsewhere if there is an elsewhere.
+ * Gives waiting blocks to workers with room: the cheapest first, one each in turn among those of equal price. Who asks more than the job pays
+ * is passed over. A block that failed somewhere goes elsewhere if there is an elsewhere.
  * Near the end a block waits for a fast worker rather than be given to a slow one that would be the last to finish, but only as long as the
- * fast one keeps to what it was measured at. Gives the time at which to deal again though nothing happened; Infinity: no need.
+ * fast one keeps to what it was measured at: time decides there, and price only between equal times. `workers` come cheapest first. Gives the
+ * time at which to deal again though nothing happened; Infinity: no need.
  */
-export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealContext, give: (block: Block, worker: WorkerEntry) => void): number {
+export function deal (queue: ReadyQueue, workers: readonly WorkerEntry[], context: DealContext, give: (block: Block, worker: WorkerEntry) => void): number {
   if (queue.length === 0) return Infinity
   const usable: WorkerEntry[] = []
   const open: WorkerEntry[] = []
   let slots = 0
   for (const worker of workers) {
-    if (!worker.usable || worker.slots === 0) continue
+    if (!worker.eligible || worker.slots === 0) continue
     usable.push(worker)
     slots += context.inFlight ?? worker.slots
     if (worker.pausedUntil <= context.now && room(worker, context) > 0) open.push(worker)
@@ -71,11 +73,12 @@ export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealCo
   const held: Block[] = []
   let again = Infinity
   let turn = 0
+  let cheapest = leadersOf(open)
   while (open.length > 0) {
     const tail = several && context.splitEnded && queue.length <= slots
     const block = queue.take()
     if (block == null) break
-    let at = turn % open.length
+    let at = turn % cheapest
     if (several && (tail || block.avoid != null)) at = choose(block, open, usable, tail, fallback, context.now)
     if (at < 0) {
       held.push(block)
@@ -84,11 +87,23 @@ export function deal (queue: ReadyQueue, workers: WorkerEntry[], context: DealCo
     }
     const worker = open[at] as WorkerEntry
     give(block, worker)
-    if (room(worker, context) <= 0) open.splice(at, 1)
-    else turn = at + 1
+    if (room(worker, context) > 0) turn = at + 1
+    else {
+      open.splice(at, 1)
+      // Only when the last of a price has no more room do those of the next get their turn.
+      if (at < cheapest && --cheapest === 0) cheapest = leadersOf(open)
+    }
   }
   for (const block of held) queue.putBack(block)
   return again
+}
+
+/** How many at the head of the list ask the least. */
+function leadersOf (open: WorkerEntry[]): number {
+  const rank = open[0]?.rank
+  let count = 0
+  while (count < open.length && open[count]?.rank === rank) count++
+  return count
 }
 
 /** When the first of those a waiting block may wait for loses its patience; until then waiting is what `choose` said. */
@@ -110,6 +125,8 @@ function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail:
   for (let i = 0; i < open.length; i++) {
     const worker = open[i] as WorkerEntry
     if (elsewhere && avoid.includes(worker)) continue
+    // Cheapest first: before the tail, who comes later and asks more is not looked at.
+    if (!tail && best >= 0 && worker.rank > (open[best] as WorkerEntry).rank) break
     const ms = expectedMs(worker, block.size, fallback, now)
     if (ms < bestMs) {
       best = i

@@ -1,10 +1,12 @@
 /** Notices when nobody is left to do the work, and how long that may last. Pure; part of the job machine. */
 import type { JobError } from './index.ts'
+import { nobodyWithin, type PriceLimit } from './prices.ts'
 import type { JobLimits } from './constants.ts'
 import type { WorkerEntry } from './worker-table.ts'
 
 export class Provision {
   readonly #limits: JobLimits
+  readonly #price: PriceLimit
   /** The first search for workers is over. */
   settled = false
   /** The last result that was rejected, in words. */
@@ -15,8 +17,9 @@ export class Provision {
   #noneSince: number | undefined
   #nextTime = Infinity
 
-  constructor (limits: JobLimits) {
+  constructor (limits: JobLimits, price: PriceLimit) {
     this.#limits = limits
+    this.#price = price
   }
 
   /** When `lack` must be asked again though nothing happened; Infinity: no need. */
@@ -30,11 +33,12 @@ export class Provision {
     this.#nextTime = Infinity
     let mayReturn = false
     for (const worker of workers) {
-      if (worker.usable && (worker.slots > 0 || worker.open.size > 0)) {
+      if (worker.usable && ((worker.slots > 0 && worker.tooDear == null) || worker.open.size > 0)) {
         this.#noneSince = undefined
         return undefined
       }
-      if (worker.out == null && !worker.distrusted) mayReturn = true
+      // Who asks too much is not waited for: a price stands until it is changed, a lost node is mostly back in a moment.
+      if (worker.out == null && !worker.distrusted && worker.tooDear == null) mayReturn = true
     }
     if (!this.settled && now < this.#startedAt + this.#limits.searchMs) {
       this.#nextTime = this.#startedAt + this.#limits.searchMs
@@ -52,6 +56,8 @@ export class Provision {
       return { code: 'check-failed', message: `no trusted worker is left; the last wrong result: ${this.rejection}` }
     }
     if (this.failure != null) return { code: 'failed', message: `no working worker is left; the last failure: ${this.failure}` }
+    const dear = workers.filter(worker => worker.usable && worker.tooDear != null).map(({ id }) => id)
+    if (dear.length > 0) return { code: 'no-provider', message: nobodyWithin(this.#price, dear.length), details: { tooDear: dear } }
     if (workers.length === 0) return { code: 'no-provider', message: 'nobody offers this conversion within the constraints' }
     const reasons = workers.slice(0, 5).map(worker => `${worker.id}: ${worker.out ?? worker.lost ?? 'takes no more work'}`)
     return { code: 'no-provider', message: `no worker is left (${reasons.join('; ')})` }

@@ -1,6 +1,7 @@
 /** Finds workers for one job and holds them. */
 import type { Log } from '../log.ts'
 import type { Offer, Worker } from '../task-protocol/index.ts'
+import type { Finding } from './distrusted-peers.ts'
 import type { JobEventIn, JobNews } from './machine-types.ts'
 import type { Placement } from './planner.ts'
 import type { WorkerSink, WorkerSource } from './index.ts'
@@ -12,8 +13,9 @@ export interface RecruiterComponents extends WorkerHandleComponents {
   offer: Offer
   edge: { from: string, to: string }
   nodes: string[] | undefined
+  maxPrice?: string
   /** Why a peer gets no work of this node, whatever it offers. */
-  distrusted: (peer: string) => string | undefined
+  distrusted: (peer: string, operator?: string) => string | undefined
   push: (event: JobEventIn) => void
   news: (news: JobNews) => void
   log: Log
@@ -33,12 +35,12 @@ export class Recruiter {
 
   /** Looks in the places planned; if nobody is found there and `otherwise` is given, there too. */
   search (place: Placement['place'], otherwise?: Placement['place']): void {
-    const { source, offer, edge, nodes, push, log } = this.#components
+    const { source, offer, edge, nodes, maxPrice, push, log } = this.#components
     const settled = (count: number): void => {
       if (count === 0 && otherwise != null && !this.#stop.signal.aborted) this.search(otherwise)
       else push({ type: 'settled', count })
     }
-    source.workers(offer, edge, { place, nodes }, this.#sink(settled), { signal: this.#stop.signal }).catch((error: unknown) => {
+    source.workers(offer, edge, { place, nodes, ...(maxPrice != null ? { maxPrice } : {}) }, this.#sink(settled), { signal: this.#stop.signal }).catch((error: unknown) => {
       if (this.#stop.signal.aborted) return
       log.error({ error }, 'looking for workers failed')
       settled(0)
@@ -52,6 +54,13 @@ export class Recruiter {
 
   get (id: string): WorkerHandle | undefined {
     return this.#handles.get(id)
+  }
+
+  /** Workers of this job that a finding is about: the peer itself, and others of its operator. */
+  concerned ({ peer, operator }: Finding): string[] {
+    const found: string[] = []
+    for (const [id, handle] of this.#handles) if (id === peer || (operator != null && handle.operator === operator)) found.push(id)
+    return found
   }
 
   release (id: string): void {
@@ -78,18 +87,19 @@ export class Recruiter {
         this.#handles.set(id, handle)
         return handle.events()
       },
-      found: (worker: Worker) => {
+      found: (worker: Worker, facts = {}) => {
         const handle = this.#handles.get(worker.id)
         // It may have been caught by another job while it was attached.
-        const reason = this.#components.distrusted(worker.id)
+        const reason = this.#components.distrusted(worker.id, facts.operator)
         if (reason != null) this.#refused({ peer: worker.id, reason: 'policy', message: reason })
         if (this.#stop.signal.aborted || handle == null || reason != null) void worker.close().catch((error: unknown) => { this.#components.warn(error, `closing worker ${worker.id}`) })
         else {
           this.#refusals.delete(worker.id)
-          handle.attach(worker)
+          handle.attach(worker, facts)
         }
       },
-      leftOut: peer => this.#components.distrusted(peer),
+      priced: (id, asked) => { this.#components.push({ type: 'priced', worker: id, asked }) },
+      leftOut: (peer, operator) => this.#components.distrusted(peer, operator),
       refused: (peer, reason, message) => { this.#refused({ peer, reason, message }) }
     }
   }

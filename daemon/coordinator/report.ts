@@ -19,6 +19,8 @@ export interface JobFacts {
   written?: { size: number, digest: Uint8Array }
   conversion?: Conversion
   bound: number
+  /** What this node counts in: the unit of those that ask nothing. */
+  priceUnit: string
   notes: Note[]
   counts?: JobCounts
   timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, runMs: number }
@@ -83,7 +85,7 @@ export function buildReport (facts: JobFacts): JobReport {
       blocksUnmeasured: done - (counts?.checked ?? 0),
       whole: counts?.whole ?? false
     },
-    workers: (counts?.workers ?? []).map(({ id, blocks, wallMs, failed, lost }) => ({ peer: id, blocks, seconds: round(wallMs / 1000), cost: '0', failed, lost })),
+    workers: (counts?.workers ?? []).map(({ id, blocks, wallMs, failed, lost, asked }) => ({ peer: id, blocks, seconds: round(wallMs / 1000), cost: '0', failed, lost, price: asked?.price ?? '0', unit: asked?.unit ?? facts.priceUnit })),
     timing: {
       prepareMs: round(timing.prepareMs),
       convertMs: round(timing.convertMs),

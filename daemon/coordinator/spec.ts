@@ -39,6 +39,7 @@ export function makeSpec (request: JobRequest, inputs: Input[], to: { mediaType:
     settings: request.settings ?? {},
     place: request.place ?? 'any',
     nodes: request.nodes ?? [],
+    ...(request.maxPrice != null ? { maxPrice: request.maxPrice } : {}),
     verify: request.verify ?? 'sample',
     blockBytes: request.blockBytes ?? 0,
     deadlineSeconds: request.deadlineSeconds ?? 0

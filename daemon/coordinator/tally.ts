@@ -88,7 +88,7 @@ export class Tally {
 
   counts ({ blocks, known, merged, epochs }: Pick<JobCounts, 'blocks' | 'known' | 'merged' | 'epochs'>, workers: WorkerEntry[]): JobCounts {
     let workersLive = 0
-    for (const worker of workers) if (worker.usable) workersLive++
+    for (const worker of workers) if (worker.eligible || (worker.usable && worker.open.size > 0)) workersLive++
     return {
       blocks,
       known,
@@ -107,7 +107,7 @@ export class Tally {
       greatestDistance: this.#greatestDistance,
       units: this.#units,
       whole: this.whole,
-      workers: workers.map(({ id, accepted, wallMs, failed, lost }) => ({ id, blocks: accepted, wallMs, failed, lost })),
+      workers: workers.map(({ id, accepted, wallMs, failed, lost, asked }) => ({ id, blocks: accepted, wallMs, failed, lost, asked })),
       roundTrips: this.#resultTrips.values,
       durableTrips: this.#durableTrips.values
     }

@@ -3,6 +3,7 @@ import type { BlockRecipe } from '../block-convert/index.ts'
 import type { AttemptOutcome, Order, Worker, WorkerEvents } from '../task-protocol/index.ts'
 import { CLOSE_MS_MAX } from './constants.ts'
 import { toJobError } from './job-errors.ts'
+import type { WorkerFacts } from './index.ts'
 import type { AttemptRef, JobEventIn } from './machine-types.ts'
 import type { ResultShelf } from './result-shelf.ts'
 
@@ -26,6 +27,7 @@ export class WorkerHandle {
   readonly id: string
   readonly #components: WorkerHandleComponents
   #worker: Worker | undefined
+  #operator: string | undefined
   #closed = false
   /** Attempts whose orders are being made. */
   readonly #unsent = new Set<AttemptRef>()
@@ -38,6 +40,9 @@ export class WorkerHandle {
 
   /** undefined while it is being attached. */
   get kind (): 'local' | 'remote' | undefined { return this.#worker?.kind }
+
+  /** did:key, where it was proved. */
+  get operator (): string | undefined { return this.#operator }
 
   /** What the worker is attached with. */
   events (): WorkerEvents {
@@ -52,10 +57,11 @@ export class WorkerHandle {
     }
   }
 
-  attach (worker: Worker): void {
+  attach (worker: Worker, { asked, operator }: WorkerFacts = {}): void {
     this.#worker = worker
+    this.#operator = operator
     if (this.#closed) void this.close()
-    else this.#components.push({ type: 'joined', worker: this.id, kind: worker.kind, slots: worker.slots })
+    else this.#components.push({ type: 'joined', worker: this.id, kind: worker.kind, slots: worker.slots, ...(asked != null ? { asked } : {}) })
   }
 
   dispatch (refs: AttemptRef[]): void {

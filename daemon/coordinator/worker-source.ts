@@ -5,7 +5,8 @@
 import type { ProviderView, Registry } from '../dht-registry/index.ts'
 import type { Log } from '../log.ts'
 import type { Offer, TaskClient, Worker, WorkerEvents } from '../task-protocol/index.ts'
-import type { JobRequest, WorkerSink, WorkerSource } from './index.ts'
+import { limitOf, tooDear, type Asked, type PriceLimit } from './prices.ts'
+import type { WorkerFacts, WorkerRequest, WorkerSink, WorkerSource } from './index.ts'
 
 /** Milliseconds between two searches of a running job: a newcomer's advert comes by itself, so this is only a safety net. */
 const SEARCH_EVERY_MS = 5_000
@@ -26,8 +27,10 @@ export interface WorkerSourceComponents {
   local?: (offer: Offer, events: WorkerEvents) => Worker
   /** This node's peer id, as text. */
   self: string
-  /** Why this peer may not get our blocks, or undefined if it may: local policy always wins. */
-  distrusted: (provider: ProviderView) => string | undefined
+  /** Why this peer may not get our blocks, or undefined if it may: local policy always wins. `operator` as in `WorkerFacts`. */
+  distrusted: (provider: ProviderView, operator: string | undefined) => string | undefined
+  /** did:key of the operator a connected peer proved to act for. @default the one of an advert the peer itself gave */
+  operatorOf?: (peer: ProviderView['peer']) => string | undefined
   log: Log
 }
 
@@ -41,20 +44,22 @@ class Search {
   readonly #components: WorkerSourceComponents
   readonly #offer: Offer
   readonly #edge: { from: string, to: string }
-  readonly #request: Pick<JobRequest, 'place' | 'nodes'>
+  readonly #request: WorkerRequest
+  readonly #limit: PriceLimit
   readonly #sink: WorkerSink
   readonly #signal: AbortSignal
-  /** Peers attached or being attached. */
-  readonly #attached = new Set<string>()
+  /** Peers attached or being attached, with what each asks. */
+  readonly #attached = new Map<string, Asked>()
   /** When a peer that refused may be asked again, monotonic milliseconds. */
   readonly #retryAt = new Map<string, number>()
   readonly #attaching = new Set<Promise<void>>()
 
-  constructor (components: WorkerSourceComponents, offer: Offer, edge: { from: string, to: string }, request: Pick<JobRequest, 'place' | 'nodes'>, sink: WorkerSink, signal: AbortSignal) {
+  constructor (components: WorkerSourceComponents, offer: Offer, edge: { from: string, to: string }, request: WorkerRequest, sink: WorkerSink, signal: AbortSignal) {
     this.#components = components
     this.#offer = offer
     this.#edge = edge
     this.#request = request
+    this.#limit = limitOf(request.maxPrice, offer.unit)
     this.#sink = sink
     this.#signal = signal
   }
@@ -104,29 +109,61 @@ class Search {
 
   #consider (provider: ProviderView): void {
     const id = provider.peer.toString()
-    if (this.#signal.aborted || id === this.#components.self || this.#attached.has(id)) return
-    if (!provider.advert.converters.some(c => c.from === this.#edge.from && c.to === this.#edge.to)) return
-    if ((this.#retryAt.get(id) ?? 0) > performance.now()) return
-    const reason = this.#leftOut(provider)
-    if (reason != null) {
-      this.#retryAt.set(id, performance.now() + ATTACH_RETRY_MS)
-      this.#sink.refused(id, 'policy', reason)
+    if (this.#signal.aborted || id === this.#components.self) return
+    const { price, unit } = provider.advert
+    if (this.#attached.has(id)) {
+      this.#reprice(id, { price, unit })
       return
     }
-    this.#attached.add(id)
+    if (!provider.advert.converters.some(c => c.from === this.#edge.from && c.to === this.#edge.to)) return
+    if ((this.#retryAt.get(id) ?? 0) > performance.now()) return
+    const left = this.#leftOut(provider)
+    if (left != null) {
+      // Not asked, so asked again with the next thing heard of it: a lower price, the end of a drain.
+      this.#sink.refused(id, left.reason, left.message)
+      return
+    }
+    this.#attached.set(id, { price, unit })
     const attaching = this.#attach(provider, id).finally(() => this.#attaching.delete(attaching))
     this.#attaching.add(attaching)
   }
 
+  #reprice (id: string, asked: Asked): void {
+    const before = this.#attached.get(id)
+    if (before?.price === asked.price && before.unit === asked.unit) return
+    this.#attached.set(id, asked)
+    this.#sink.priced?.(id, asked)
+  }
+
   /** Why a provider is not asked at all, in words for the plan. */
-  #leftOut (provider: ProviderView): string | undefined {
+  #leftOut (provider: ProviderView): { reason: 'policy' | 'price', message: string } | undefined {
+    const policy = this.#against(provider)
+    if (policy != null) return { reason: 'policy', message: policy }
+    const price = tooDear(provider.advert, this.#limit)
+    return price == null ? undefined : { reason: 'price', message: price }
+  }
+
+  #against (provider: ProviderView): string | undefined {
     const { peer, advert } = provider
     const { nodes } = this.#request
     if (nodes != null && nodes.length > 0 && !nodes.includes(peer.toString())) return 'not among the peers asked for'
     if (advert.draining) return 'it is draining'
     const versions = advert.converters.filter(c => c.id === this.#offer.converter).map(c => c.version)
     if (!versions.includes(this.#offer.version)) return `it has ${this.#offer.converter} in version ${versions.join(', ') || 'none'}, this job needs ${this.#offer.version}`
-    return this.#components.distrusted(provider) ?? this.#sink.leftOut?.(peer.toString())
+    const operator = this.#operatorOf(provider)
+    return this.#components.distrusted(provider, operator) ?? this.#sink.leftOut?.(peer.toString(), operator)
+  }
+
+  /** What others say of a peer proves nothing of its operator: only its hello does, or an advert of its own. */
+  #operatorOf ({ peer, advert, source }: ProviderView): string | undefined {
+    const operator = this.#components.operatorOf?.(peer) ?? (source === 'direct' ? advert.operator : '')
+    return operator === '' ? undefined : operator
+  }
+
+  #factsOf (provider: ProviderView, id: string): WorkerFacts {
+    const operator = this.#operatorOf(provider)
+    const asked = this.#attached.get(id)
+    return { ...(asked != null ? { asked } : {}), ...(operator != null ? { operator } : {}) }
   }
 
   async #attach (provider: ProviderView, id: string): Promise<void> {
@@ -137,7 +174,9 @@ class Search {
     }
     try {
       const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(ATTACH_TIMEOUT_MS)])
-      const attached = await this.#components.client.attach(provider.peer, this.#offer, {
+      // What it posted is what it is offered; what it asks later is for it to refuse, and for this job to leave.
+      const { price, unit } = this.#attached.get(id) ?? provider.advert
+      const attached = await this.#components.client.attach(provider.peer, { ...this.#offer, price, unit }, {
         ...events,
         lost: reason => {
           // It may come back under the same key: its next advert, or the next search, is asked again.
@@ -146,7 +185,7 @@ class Search {
         }
       }, { signal })
       if (attached.ok) {
-        this.#sink.found(attached.worker)
+        this.#sink.found(attached.worker, this.#factsOf(provider, id))
       } else {
         detach(attached.retryAfterMs ?? ATTACH_RETRY_MS)
         this.#sink.refused(id, attached.reason, attached.message)

@@ -1,5 +1,6 @@
 /** What the job machine knows of its workers, and how fast each is. Only the machine changes it. */
 import { RATE_WINDOW_MS } from './constants.ts'
+import { cheapestFirst, tooDear, type Asked, type PriceLimit } from './prices.ts'
 import type { Attempt } from './block-table.ts'
 
 export class WorkerEntry {
@@ -13,6 +14,12 @@ export class WorkerEntry {
   out: string | undefined = undefined
   /** Caught with a wrong result. */
   distrusted = false
+  /** What it asks, as last heard; undefined: nothing. */
+  asked: Asked | undefined = undefined
+  /** Why its price is not paid, so that it gets nothing more; what it has it finishes. */
+  tooDear: string | undefined = undefined
+  /** Its place among the prices; of equal rank, of equal price. */
+  rank = 0
   /** Attempts it owes an outcome for. */
   readonly open = new Set<Attempt>()
   openBytes = 0
@@ -49,6 +56,11 @@ export class WorkerEntry {
 
   get usable (): boolean {
     return this.live && this.out == null && !this.distrusted
+  }
+
+  /** May be given blocks, now or when it has room. */
+  get eligible (): boolean {
+    return this.usable && this.tooDear == null
   }
 
   /** Bytes per millisecond while it has work, as measured or declared; undefined if nothing is known. */
@@ -93,6 +105,24 @@ export class WorkerTable {
   readonly #entries = new Map<string, WorkerEntry>()
   /** In the order of their first joining, so that a replay deals the same. */
   readonly list: WorkerEntry[] = []
+  readonly #limit: PriceLimit
+  #byPrice: WorkerEntry[] = []
+  #sorted = true
+
+  constructor (limit: PriceLimit) {
+    this.#limit = limit
+  }
+
+  /** The same, cheapest first. Sorted when a price changed only: blocks are dealt far more often. */
+  get byPrice (): readonly WorkerEntry[] {
+    if (this.#sorted) return this.#byPrice
+    this.#sorted = true
+    this.#byPrice = cheapestFirst(this.list, this.#limit.unit).map(({ worker, rank }) => {
+      worker.rank = rank
+      return worker
+    })
+    return this.#byPrice
+  }
 
   get (id: string): WorkerEntry | undefined {
     return this.#entries.get(id)
@@ -104,7 +134,16 @@ export class WorkerTable {
       entry = new WorkerEntry(id, kind)
       this.#entries.set(id, entry)
       this.list.push(entry)
+      this.#sorted = false
     }
     return entry
+  }
+
+  /** Work of this node itself costs nothing, whatever it asks of others. */
+  price (entry: WorkerEntry, asked: Asked): void {
+    if (entry.kind === 'local') return
+    entry.asked = asked
+    entry.tooDear = tooDear(asked, this.#limit)
+    this.#sorted = false
   }
 }

@@ -1,9 +1,9 @@
 /** The full advert: sealed by the node key, asked for directly. */
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { CanonicalError, CLOCK_SKEW_MS, DAG_CBOR_PAYLOAD, decodeCanonical, encodeCanonical, EnvelopeError, open, seal, verifyDelegation } from '../trust/index.ts'
-import { ADDRESSES_MAX, ADVERT_BYTES_MAX, ADVERT_DOMAIN, ADVERT_VALIDITY_MS, CONVERTERS_MAX, ROLES_MAX } from './constants.ts'
+import { ADDRESSES_MAX, ADVERT_BYTES_MAX, ADVERT_DOMAIN, ADVERT_VALIDITY_MS, CONVERTERS_MAX, POLICY_HOURS_MAX, ROLES_MAX, WEEK_MINUTES } from './constants.ts'
 import { AdvertError } from './errors.ts'
-import type { Advert, ConverterAdvert } from './index.ts'
+import type { Advert, ConverterAdvert, PolicyHints } from './index.ts'
 import { amount, bytes, count, exactly, flag, list, malformed, text, time } from './shape.ts'
 
 export interface OpenAdvertOptions {
@@ -21,7 +21,7 @@ export interface Statement {
   expires: number
 }
 
-const FIELDS = ['version', 'network', 'peer', 'operator', 'delegation', 'addresses', 'sequence', 'issued', 'expires', 'resources', 'converters', 'price', 'unit', 'roles', 'draining'] as const
+const FIELDS = ['version', 'network', 'peer', 'operator', 'delegation', 'addresses', 'sequence', 'issued', 'expires', 'resources', 'converters', 'price', 'unit', 'roles', 'draining', 'policy'] as const
 
 /** @throws AdvertError `too-large` */
 export async function sealAdvert (key: PrivateKey, advert: Advert): Promise<Uint8Array> {
@@ -96,8 +96,26 @@ function shape (value: unknown): Advert {
     price: amount(fields.price, 'price'),
     unit: text(fields.unit, 'unit'),
     roles: list(fields.roles, ROLES_MAX, 'roles').map(role => text(role, 'a role')),
-    draining: flag(fields.draining, 'draining')
+    draining: flag(fields.draining, 'draining'),
+    policy: policy(fields.policy)
   }
+}
+
+function policy (value: unknown): PolicyHints {
+  const fields = exactly(value, ['hours', 'maxLeases', 'everyone'], 'policy')
+  return {
+    hours: list(fields.hours, POLICY_HOURS_MAX, 'hours').map(span),
+    maxLeases: count(fields.maxLeases, 'maxLeases'),
+    everyone: flag(fields.everyone, 'everyone')
+  }
+}
+
+/** From a minute of the week to a later one, at most a week on: past the end of the week where it wraps. */
+function span (value: unknown): [from: number, to: number] {
+  const [first, last, ...rest] = list(value, 2, 'a span of hours')
+  const [from, to] = [count(first, 'the begin of a span'), count(last, 'the end of a span')]
+  if (rest.length > 0 || from >= WEEK_MINUTES || to <= from || to > from + WEEK_MINUTES) throw malformed('a span of hours does not lie within a week')
+  return [from, to]
 }
 
 function converter (value: unknown): ConverterAdvert {

@@ -30,9 +30,32 @@ export const ROLES_MAX = 16
 export const NAME_CHARS_MAX = 256
 export const AMOUNT_DIGITS_MAX = 30
 
+/** Minutes of a week, and spans of hours in an advert: 256 lines of the configuration, each of up to seven days. */
+export const WEEK_MINUTES = 7 * 24 * 60
+export const POLICY_HOURS_MAX = 256 * 7
+
 /** Adverts known, by number and by bytes; beyond, the one not heard of for longest goes, unconnected peers first. */
 export const KNOWN_ADVERTS_MAX = 4096
 export const KNOWN_BYTES_MAX = 32 * MIB
+
+/** Observations kept between two adverts: one for each advert that may be known. */
+export const OBSERVATIONS_MAX = KNOWN_ADVERTS_MAX
+
+/**
+ * Peers heard of by gossip whose advert is not known: looked up in the background, so many per minute, at once, and waiting. Identities cost
+ * nothing, so a flood of them must not become a flood of queries; whoever is missed here is found when it is needed.
+ */
+export const BACKGROUND_LOOKUPS_PER_MINUTE_MAX = 60
+export const BACKGROUND_LOOKUPS_PARALLEL_MAX = 4
+export const BACKGROUND_LOOKUPS_WAITING_MAX = 64
+
+/** Milliseconds before a peer that could not be looked up is tried again, and how many such peers are remembered. */
+export const BACKGROUND_RETRY_MS = 5 * MINUTE
+export const BACKGROUND_TRIED_MAX = 1024
+
+/** Adverts kept on disk for the next start, by number and by bytes: enough to find a network again, read and verified in well under a second. */
+export const MEMORY_ADVERTS_MAX = 256
+export const MEMORY_BYTES_MAX = 4 * MIB
 
 /** Peers whose highest sequence is remembered. A peer may be forgotten once its older adverts cannot be valid any more. */
 export const FLOORS_MAX = 16_384
@@ -79,6 +102,34 @@ export const FIND_CANDIDATES_MAX = 256
 /** Milliseconds between sweeps for expired adverts. */
 export const SWEEP_INTERVAL_MS = 1 * MINUTE
 
-/** Major version of the capability keys, and how many shards a capability's providers are spread over. */
+/** Major version of the capability keys. */
 export const CAPABILITY_MAJOR = 1
-export const CAPABILITY_SHARDS = 1
+
+/**
+ * Providers listed under one key: with the addresses of each, as many as fit an answer of the DHT (64 KiB). A provider goes a level deeper beyond this,
+ * and back when there are fewer than SHARD_PROVIDERS_MIN and no more than SHARD_PROVIDERS_ROOM above: far enough apart that nobody goes to and fro.
+ */
+export const SHARD_PROVIDERS_MAX = 256
+export const SHARD_PROVIDERS_MIN = 64
+export const SHARD_PROVIDERS_ROOM = 192
+
+/** Providers listed before the ranks of their draws are believed. */
+export const SHARD_SAMPLE_MIN = 16
+
+/** Levels of shards: 65,536 keys of 256. */
+export const SHARD_DEPTH_MAX = 16
+
+/**
+ * Peers in the routing table before a provider asks how many others there are: with 256 members it has about 40, with 128 about 32. A smaller network
+ * needs one key, and none of it looks for another.
+ */
+export const SHARD_LOOK_PEERS_MIN = 32
+
+/** Keys of a conversion one search asks: all of them up to depth 2 (about 1,000 providers), beyond that some by chance. */
+export const FIND_SHARDS_MAX = 8
+
+/** Candidates of one key asked before those of other keys: all of a small network, a sample where there are more keys. */
+export const FIND_KEY_CANDIDATES_MAX = SHARD_PROVIDERS_MIN
+
+/** Conversions of which a searcher remembers how deep their shards are. */
+export const FIND_DEPTHS_MAX = 1024

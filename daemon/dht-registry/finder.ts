@@ -1,11 +1,13 @@
 /** Finds providers: those known, then those the DHT names, each asked for its advert unless it is connected and known. */
 import type { PeerId } from '@libp2p/interface'
-import type { KadDHT, QueryEvent } from '@libp2p/kad-dht'
+import type { KadDHT } from '@libp2p/kad-dht'
 import type { Log } from '../log.ts'
 import type { Network } from '../network/index.ts'
-import { FIND_CANDIDATES_MAX, FIND_JOIN_TIMEOUT_MS, FIND_TIMEOUT_MS, LOOKUPS_PARALLEL_MAX, LOOKUP_TIMEOUT_MS } from './constants.ts'
+import { FIND_CANDIDATES_MAX, FIND_DEPTHS_MAX, FIND_JOIN_TIMEOUT_MS, FIND_KEY_CANDIDATES_MAX, FIND_TIMEOUT_MS, LOOKUPS_PARALLEL_MAX, LOOKUP_TIMEOUT_MS } from './constants.ts'
 import type { Advert, ProviderView } from './index.ts'
-import { capabilityKey, shards } from './keys.ts'
+import { capabilityKey } from './keys.ts'
+import { listed, type Listed } from './listing.ts'
+import { answerOf, numberOf, placeOf, SearchPlan, type Answer, type Shard } from './shards.ts'
 
 export interface Edge { from: string, to: string }
 
@@ -16,6 +18,10 @@ export interface FinderComponents {
   known: () => ProviderView[]
   /** Asks one peer. */
   lookup: (peer: PeerId, options: { signal: AbortSignal }) => Promise<ProviderView | undefined>
+  /** How deep the shards of a conversion were found, by `from to`; kept by the caller from one search to the next. */
+  depths: Map<string, number>
+  /** From 0 to 1. @default Math.random */
+  random?: () => number
   log: Log
 }
 
@@ -45,6 +51,8 @@ class Search {
   readonly #seen = new Set<string>()
   readonly #found: ProviderView[] = []
   readonly #candidates: PeerId[] = []
+  /** Of a key with many: asked when no other key is left. */
+  readonly #reserve: Listed[] = []
   #active = 0
   #sources = 0
   #wake: () => void = () => {}
@@ -91,26 +99,37 @@ class Search {
   }
 
   async #fromDht (): Promise<void> {
-    const { network, dht, log } = this.#components
+    const { network, depths, random = Math.random, log } = this.#components
     try {
       if (!await network.joined({ signal: AbortSignal.any([this.#signal, AbortSignal.timeout(FIND_JOIN_TIMEOUT_MS)]) })) return
-      for (const shard of shards()) {
-        for await (const event of dht.findProviders(await capabilityKey(this.#edge, shard), { signal: this.#signal })) await this.#onEvent(event)
-      }
+      const name = `${this.#edge.from} ${this.#edge.to}`
+      const plan = new SearchPlan(depths.get(name) ?? 0, random)
+      for (let shard = plan.next(); shard != null && this.#seen.size < FIND_CANDIDATES_MAX; shard = plan.next()) plan.answered(shard, await this.#look(shard))
+      for (const provider of this.#reserve) await this.#onListed(provider)
+      if (depths.size >= FIND_DEPTHS_MAX) depths.clear()
+      depths.set(name, plan.depth)
     } catch (error) {
       // What was found before counts; a DHT that fails means nothing about the others.
       if (!this.#signal.aborted) log.debug({ reason: (error as Error).message }, 'a search in the DHT ended early')
     }
   }
 
-  async #onEvent (event: QueryEvent): Promise<void> {
-    if (event.name !== 'PROVIDER') return
-    for (const { id, multiaddrs } of event.providers) {
-      if (this.#seen.has(id.toString()) || this.#seen.size >= FIND_CANDIDATES_MAX) continue
-      // The addresses are hints: whoever answers there has to prove the peer id.
-      if (multiaddrs.length > 0) await this.#components.network.libp2p.peerStore.merge(id, { multiaddrs }, { signal: this.#signal })
-      this.#consider(id)
+  /** Considers who is listed under one key. */
+  async #look (shard: Shard): Promise<Answer> {
+    const ranks: number[] = []
+    for await (const provider of listed(this.#components.dht, await capabilityKey(this.#edge, numberOf(shard)), this.#signal)) {
+      ranks.push(placeOf(provider.id.toString()).rank)
+      if (ranks.length <= FIND_KEY_CANDIDATES_MAX) await this.#onListed(provider)
+      else if (this.#reserve.length < FIND_CANDIDATES_MAX) this.#reserve.push(provider)
     }
+    return answerOf(ranks)
+  }
+
+  async #onListed ({ id, multiaddrs }: Listed): Promise<void> {
+    if (this.#seen.has(id.toString()) || this.#seen.size >= FIND_CANDIDATES_MAX) return
+    // The addresses are hints: whoever answers there has to prove the peer id.
+    if (multiaddrs.length > 0) await this.#components.network.libp2p.peerStore.merge(id, { multiaddrs }, { signal: this.#signal })
+    this.#consider(id)
   }
 
   #consider (peer: PeerId): void {

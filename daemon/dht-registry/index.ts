@@ -25,6 +25,19 @@ export interface ConverterAdvert {
   bytesPerSecond: number
 }
 
+/** When and for how much a node works; it refuses the rest anyway, so that these only save others a question. */
+export interface PolicyHints {
+  /**
+   * Minutes of the UTC week (0 = Monday 00:00) between which it takes work, the end excluded: `from` below 10080, `to` greater than `from` by a
+   * week at most, so beyond 10080 where it wraps. Empty: always.
+   */
+  hours: Array<[from: number, to: number]>
+  /** Requesters it works for at once. */
+  maxLeases: number
+  /** Works for whoever passed hello; otherwise for those it trusts. */
+  everyone: boolean
+}
+
 /** The content of an advert, before it is signed. */
 export interface AdvertContent {
   resources: { cores: number, memoryBytes: number, diskBytes: number, slots: number }
@@ -34,6 +47,7 @@ export interface AdvertContent {
   unit: string
   roles: string[]
   draining: boolean
+  policy: PolicyHints
 }
 
 export interface Advert extends AdvertContent {
@@ -51,13 +65,35 @@ export interface Advert extends AdvertContent {
   expires: number
 }
 
+/** Where something known of a peer came from. */
+export type Source = 'self' | 'direct' | 'dht' | 'gossip' | 'memory'
+
+/** How busy a peer said it was. */
+export interface Load { slots: number, busy: number, /** Worst lateness of its event loop, milliseconds. */ loopDelayMs: number }
+
+/** What is said of a peer between two adverts (gossip): verified by whoever passes it on to the registry. */
+export interface Observation {
+  peer: PeerId
+  /** Of the statement; follows the clock like the sequence of adverts and is compared with it. */
+  sequence: number
+  /** UTC milliseconds. */
+  expires: number
+  price: string
+  unit: string
+  draining: boolean
+  load: Load
+}
+
 export interface ProviderView {
   peer: PeerId
+  /** With the newest price and draining known, wherever they came from. */
   advert: Advert
-  source: 'self' | 'direct' | 'dht' | 'gossip' | 'memory'
-  /** UTC milliseconds when we last had it. */
+  source: Source
+  /** UTC milliseconds when we last had the advert. */
   seen: number
   connected: boolean
+  /** Age and origin of what changes more often than the advert. UTC milliseconds. */
+  facts: { price: { source: Source, seen: number }, load?: Load & { source: Source, seen: number } }
 }
 
 export interface RegistryEvents {
@@ -79,11 +115,16 @@ export interface Registry {
    * fires; never throws.
    */
   find: (edge: { from: string, to: string }, options: { signal: AbortSignal }) => AsyncIterable<ProviderView>
+  /**
+   * Takes newer price, draining and load of a peer whose advert is known; emits `advert` if price or draining changed. False if the peer is
+   * unknown (then it is looked up in the background, within a budget), or the observation is not newer than what is known.
+   */
+  observe: (observation: Observation) => boolean
   /** Everything known and not expired, this node included. */
   view: () => ProviderView[]
   /**
    * The advert of one peer: asks it, then the DHT. What comes from the DHT (`source: 'dht'`) is a summary: no resources,
-   * speeds, addresses and delegation.
+   * speeds, addresses, policy and delegation.
    */
   lookup: (peer: PeerId, options: { signal: AbortSignal }) => Promise<ProviderView | undefined>
 }

@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { encodeCanonical } from '../trust/index.ts'
-import { CAPABILITY_MAJOR, CAPABILITY_SHARDS, RECORD_NAMESPACE } from './constants.ts'
+import { CAPABILITY_MAJOR, RECORD_NAMESPACE } from './constants.ts'
 
 /** Multicodec of DAG-CBOR. */
 const DAG_CBOR = 0x71
@@ -14,22 +14,10 @@ export function recordKey (peer: PeerId | string): Uint8Array {
   return new TextEncoder().encode(`/${RECORD_NAMESPACE}/${peer.toString()}`)
 }
 
-/** The provider key of a conversion: the CID of DAG-CBOR [from, to, major, shard]. */
+/** The provider key of a conversion: the CID of DAG-CBOR [from, to, major, shard]. The number of the shard is for shards.ts to say; 0 has all of a small network. */
 export async function capabilityKey (edge: { from: string, to: string }, shard = 0): Promise<CID> {
   const digest = await sha256.digest(encodeCanonical([edge.from, edge.to, CAPABILITY_MAJOR, shard]))
   return CID.createV1(DAG_CBOR, digest)
-}
-
-/** The shards a search has to look into. */
-export function shards (): number[] {
-  return Array.from({ length: CAPABILITY_SHARDS }, (_, shard) => shard)
-}
-
-/** The shard a provider is listed in: a prefix of the hash of its peer id. */
-export async function shardOf (peer: PeerId): Promise<number> {
-  if (CAPABILITY_SHARDS === 1) return 0
-  const { digest } = await sha256.digest(peer.toMultihash().bytes)
-  return (((digest[0] ?? 0) << 8) | (digest[1] ?? 0)) % CAPABILITY_SHARDS
 }
 
 /** The content id of sealed bytes: CIDv1, raw, sha2-256 of the whole. */

@@ -37,7 +37,7 @@ function isExpected (error: unknown): boolean {
   return ['NotFoundError', 'AbortError', 'TimeoutError', 'QueryError', 'QueryAbortedError'].includes((error as Error).name)
 }
 
-/** An advert as far as a record tells: no resources, speeds, addresses and delegation. */
+/** An advert as far as a record tells: no resources, speeds, addresses, policy and delegation. */
 export function viewOfRecord (record: AdvertRecord): Advert {
   const { network, peer, operator, sequence, issued, expires, price, unit, draining } = record
   return {
@@ -55,6 +55,8 @@ export function viewOfRecord (record: AdvertRecord): Advert {
     price,
     unit,
     roles: [],
-    draining
+    draining,
+    // Not told: what it refuses it refuses.
+    policy: { hours: [], maxLeases: 0, everyone: false }
   }
 }

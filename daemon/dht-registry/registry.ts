@@ -1,23 +1,27 @@
 /** The registry of a node: its own advert, what it knows of others, and where it looks. */
 import type { PeerId } from '@libp2p/interface'
 import type { Level } from 'level'
-import { TypedEventEmitter } from 'main-event'
+import type { TypedEventTarget } from 'main-event'
 import type { Log } from '../log.ts'
 import type { Network, PeerGreeted } from '../network/index.ts'
 import type { Identity } from '../trust/index.ts'
 import { openAdvert, sealAdvert } from './adverts.ts'
 import { Announcer } from './announcer.ts'
-import { ADDRESSES_MAX, ADVERT_RENEW_MS, ADVERT_VALIDITY_MS, ANNOUNCE_ON_JOIN_PEERS_MAX, DHT_OPERATION_TIMEOUT_MS, GOODBYE_TIMEOUT_MS, PUSHES_PARALLEL_MAX, SWEEP_INTERVAL_MS } from './constants.ts'
+import { BackgroundLookups } from './background.ts'
+import { ADDRESSES_MAX, ADVERT_RENEW_MS, ADVERT_VALIDITY_MS, ANNOUNCE_ON_JOIN_PEERS_MAX, DHT_OPERATION_TIMEOUT_MS, GOODBYE_TIMEOUT_MS, LOOKUP_TIMEOUT_MS, PUSHES_PARALLEL_MAX, SWEEP_INTERVAL_MS } from './constants.ts'
 import { AdvertError } from './errors.ts'
 import { AdvertExchange } from './exchange.ts'
 import { findProviders, type Edge } from './finder.ts'
 import type { Floors } from './floors.ts'
-import type { Advert, AdvertContent, ProviderView, Registry, RegistryEvents } from './index.ts'
-import { capabilityKey, contentId, recordKey, shardOf } from './keys.ts'
+import type { Advert, AdvertContent, Observation, ProviderView, Registry, RegistryEvents } from './index.ts'
+import { contentId, recordKey } from './keys.ts'
+import { Knowledge } from './knowledge.ts'
 import { fetchRecord, viewOfRecord } from './lookup.ts'
+import { AdvertMemory } from './memory.ts'
+import { Placement } from './placement.ts'
 import { digestOf, sealRecord } from './records.ts'
 import { openSequence, type Sequence } from './sequence.ts'
-import { AdvertTable, type KnownAdvert } from './table.ts'
+import type { KnownAdvert } from './table.ts'
 
 export interface RegistryInit {
   network: Network
@@ -25,7 +29,7 @@ export interface RegistryInit {
   /** The same that the DHT's validators were given. */
   floors: Floors
   log: Log
-  /** For the sequence of this node's adverts; without it, the sequence starts from the clock. */
+  /** For the sequence of this node's adverts and for those of others; without it, the sequence starts from the clock and nothing is remembered. */
   db?: Level<string, Uint8Array>
   /** UTC milliseconds. @default Date.now */
   now?: () => number
@@ -36,10 +40,14 @@ export function createRegistry (init: RegistryInit): Registry {
 }
 
 class AdvertRegistry implements Registry {
-  readonly events = new TypedEventEmitter<RegistryEvents>()
   readonly #init: RegistryInit
   readonly #now: () => number
-  readonly #table: AdvertTable
+  readonly #memory: AdvertMemory
+  readonly #known: Knowledge
+  readonly #background: BackgroundLookups
+  readonly #placement: Placement
+  /** Of the shards of each conversion, as searches found them. */
+  readonly #depths = new Map<string, number>()
   readonly #exchange: AdvertExchange
   #announcer: Announcer | undefined
   #sequence: Sequence | undefined
@@ -53,23 +61,40 @@ class AdvertRegistry implements Registry {
   constructor (init: RegistryInit) {
     this.#init = init
     this.#now = init.now ?? Date.now
-    this.#table = new AdvertTable(peer => this.#isConnected(peer))
-    this.#exchange = new AdvertExchange(init.network, {
+    const { network, db, log } = init
+    this.#memory = new AdvertMemory({ ...(db == null ? {} : { db }), log })
+    this.#known = new Knowledge({ connected: () => new Set(network.peers().map(({ peer }) => peer.toString())), memory: this.#memory, now: this.#now })
+    this.#background = new BackgroundLookups({
+      lookup: async (peer, signal) => { await this.#learn(peer, signal) },
+      found: observation => { this.#known.observe(observation) },
+      now: this.#now,
+      log
+    })
+    this.#placement = new Placement({ dht: network.libp2p.services.dht, dhtPeers: () => network.dhtPeers(), log }, init.identity.peerId.toString())
+    this.#exchange = new AdvertExchange(network, {
       own: () => this.#own,
       pushed: async (advert, from) => { await this.#admit(advert, from) },
-      goodbye: peer => { this.#forget(peer) }
-    }, init.log)
+      goodbye: peer => { this.#known.forget(peer) }
+    }, log)
+  }
+
+  get events (): TypedEventTarget<RegistryEvents> {
+    return this.#known.events
   }
 
   async start (): Promise<void> {
     const { network, db, log } = this.#init
     this.#stop = new AbortController()
-    this.#sequence ??= await openSequence(db)
-    this.#announcer = new Announcer({ dht: network.libp2p.services.dht, hasPeers: () => network.dhtPeers() > 0, log })
+    if (this.#sequence == null) {
+      this.#sequence = await openSequence(db)
+      await this.#recall()
+    }
+    const { dht } = network.libp2p.services
+    this.#announcer = new Announcer({ dht, keysFor: async (edge, signal) => await this.#placement.keys(edge, signal), hasPeers: () => network.dhtPeers() > 0, log })
     await this.#exchange.start()
     network.events.addEventListener('peer', this.#onPeer)
     network.events.addEventListener('routing', this.#onRouting)
-    this.#sweep = setInterval(() => { this.#expire() }, SWEEP_INTERVAL_MS).unref()
+    this.#sweep = setInterval(() => { this.#known.expire() }, SWEEP_INTERVAL_MS).unref()
     // What these told before there was anybody to listen is lost.
     for (const greeted of network.peers()) {
       this.#greet(greeted)
@@ -87,6 +112,7 @@ class AdvertRegistry implements Registry {
     network.events.removeEventListener('peer', this.#onPeer)
     network.events.removeEventListener('routing', this.#onRouting)
     await this.#publishing
+    await this.#background.stop()
     await this.#announcer.stop()
     this.#announcer = undefined
     if (this.#own != null) {
@@ -94,6 +120,7 @@ class AdvertRegistry implements Registry {
       await this.#each(network.peers(), signal, async ({ connection }) => { await this.#exchange.goodbye(connection, signal) })
     }
     await this.#exchange.stop()
+    await this.#memory.settled()
     log.debug('registry stopped')
   }
 
@@ -112,13 +139,20 @@ class AdvertRegistry implements Registry {
       dht: network.libp2p.services.dht,
       known: () => this.view().filter(({ source }) => source !== 'self'),
       lookup: async (peer, options) => await this.#ask(peer, options.signal),
+      depths: this.#depths,
       log
     }, edge, AbortSignal.any([signal, this.#stop.signal]))
   }
 
   view (): ProviderView[] {
-    const now = this.#now()
-    return this.#table.values().filter(({ advert }) => advert.expires > now).map(known => this.#viewOf(known))
+    return this.#known.view()
+  }
+
+  observe (observation: Observation): boolean {
+    if (observation.peer.equals(this.#init.identity.peerId)) return false
+    const taken = this.#known.observe(observation)
+    if (taken === 'unknown' && this.#announcer != null) this.#background.want(observation)
+    return taken === 'taken'
   }
 
   async lookup (peer: PeerId, { signal }: { signal: AbortSignal }): Promise<ProviderView | undefined> {
@@ -153,10 +187,8 @@ class AdvertRegistry implements Registry {
     const sealed = await sealAdvert(identity.nodeKey, advert)
     const record = await sealRecord(identity.nodeKey, advert, await contentId(sealed))
     this.#own = sealed
-    this.#remember({ peer: identity.peerId, advert, source: 'self', seen: now, size: sealed.byteLength })
-    const shard = await shardOf(identity.peerId)
-    const capabilities = content.draining ? [] : await Promise.all(edgesOf(content).map(async edge => await capabilityKey(edge, shard)))
-    this.#announcer.set({ key: recordKey(identity.peerId), record, capabilities })
+    this.#known.remember({ peer: identity.peerId, advert, source: 'self', seen: now, size: sealed.byteLength })
+    this.#announcer.set({ key: recordKey(identity.peerId), record, capabilities: content.draining ? [] : edgesOf(content) })
     clearTimeout(this.#renewal)
     this.#renewal = setTimeout(() => { this.#renew() }, ADVERT_RENEW_MS).unref()
     this.#each(network.peers(), signal, async ({ connection }) => { await this.#exchange.push(connection, sealed, signal) })
@@ -197,42 +229,42 @@ class AdvertRegistry implements Registry {
     if (!peer.equals(from)) throw new AdvertError('signer', `of ${peer.toString()}, sent by ${from.toString()}`)
     await floors.admit({ peer: advert.peer, kind: 'advert', sequence: advert.sequence, issued: advert.issued, digest: digestOf(sealed) })
     const known: KnownAdvert = { peer, advert, source: 'direct', seen: now, size: sealed.byteLength }
-    this.#remember(known)
-    return this.#viewOf(known)
+    this.#known.remember(known, sealed)
+    return this.#known.viewOf(known)
+  }
+
+  /** What earlier runs knew and is still valid. */
+  async #recall (): Promise<void> {
+    const { network, floors, log } = this.#init
+    for (const { peer, sealed, seen } of await this.#memory.load()) {
+      try {
+        const { advert, peer: signer } = await openAdvert(sealed, { network: network.name, now: this.#now() })
+        if (advert.sequence < floors.sequence(advert.peer)) throw new AdvertError('stale', `of ${advert.peer}, a newer one was seen since`)
+        this.#known.remember({ peer: signer, advert, source: 'memory', seen, size: sealed.byteLength })
+      } catch (error) {
+        this.#memory.forget(peer)
+        log.debug({ peer, reason: (error as Error).message }, 'a remembered advert is no longer of use')
+      }
+    }
+  }
+
+  /** In the background nobody is dialled for it: a neighbour is asked, the DHT for anybody else. */
+  async #learn (peer: PeerId, signal: AbortSignal): Promise<void> {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_TIMEOUT_MS)])
+    const isNeighbour = this.#init.network.peers().some(greeted => greeted.peer.equals(peer))
+    if (isNeighbour) await this.#ask(peer, limit)
+    else await this.#fromDht(peer, limit)
   }
 
   async #fromDht (peer: PeerId, signal: AbortSignal): Promise<ProviderView | undefined> {
     const { network, floors } = this.#init
     const limit = AbortSignal.any([signal, this.#stop.signal, AbortSignal.timeout(DHT_OPERATION_TIMEOUT_MS)])
     const record = await fetchRecord(network.libp2p.services.dht, peer, { network: network.name, now: this.#now }, limit)
-    const known = this.#table.get(peer)
-    const usable = known != null && known.advert.expires > this.#now() ? this.#viewOf(known) : undefined
-    if (record == null || record.sequence < floors.sequence(record.peer) || (usable != null && record.sequence <= usable.advert.sequence)) return usable
+    const known = this.#known.get(peer)
+    if (record == null || record.sequence < floors.sequence(record.peer) || (known != null && record.sequence <= known.advert.sequence)) return known == null ? undefined : this.#known.viewOf(known)
     const entry: KnownAdvert = { peer, advert: viewOfRecord(record), source: 'dht', seen: this.#now(), size: record.converters.length * 128 + 512 }
-    this.#remember(entry)
-    return this.#viewOf(entry)
-  }
-
-  #remember (known: KnownAdvert): void {
-    if (this.#table.put(known)) this.events.safeDispatchEvent('advert', { detail: this.#viewOf(known) })
-  }
-
-  #forget (peer: PeerId): void {
-    if (this.#table.delete(peer)) this.events.safeDispatchEvent('gone', { detail: { peer } })
-  }
-
-  #expire (): void {
-    for (const { peer, source } of this.#table.expire(this.#now())) {
-      if (source !== 'self') this.events.safeDispatchEvent('gone', { detail: { peer } })
-    }
-  }
-
-  #viewOf ({ peer, advert, source, seen }: KnownAdvert): ProviderView {
-    return { peer, advert, source, seen, connected: source === 'self' || this.#isConnected(peer) }
-  }
-
-  #isConnected (peer: PeerId): boolean {
-    return this.#init.network.peers().some(greeted => greeted.peer.equals(peer))
+    this.#known.remember(entry)
+    return this.#known.viewOf(entry)
   }
 
   /** Tells several peers something, a few at a time. One that fails is logged, and asks us when it wants to know. */

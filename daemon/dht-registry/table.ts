@@ -1,7 +1,7 @@
 /** The adverts known, within a number and a volume. Pure: time is an argument. */
 import type { PeerId } from '@libp2p/interface'
 import { KNOWN_ADVERTS_MAX, KNOWN_BYTES_MAX } from './constants.ts'
-import type { Advert, ProviderView } from './index.ts'
+import type { Advert, ProviderView, Source } from './index.ts'
 
 export interface KnownAdvert {
   peer: PeerId
@@ -12,6 +12,9 @@ export interface KnownAdvert {
   /** Bytes it came in: what it costs here. */
   size: number
 }
+
+/** Of what says the same: which is kept. */
+const RANK: Record<Source, number> = { gossip: 0, dht: 0, memory: 1, direct: 2, self: 3 }
 
 export interface TableLimits { adverts?: number, bytes?: number }
 
@@ -36,13 +39,13 @@ export class AdvertTable {
   }
 
   /**
-   * Keeps the newer of two adverts, and the fuller of two with the same sequence (a record says less than an advert).
-   * Returns whether this one is kept now.
+   * Keeps the newer of two adverts; of two with the same sequence the fuller (a record says less than an advert), and what was heard rather than
+   * what was remembered. Returns whether this one is kept now.
    */
   put (entry: KnownAdvert): boolean {
     const key = entry.peer.toString()
     const known = this.#known.get(key)
-    if (known != null && (entry.advert.sequence < known.advert.sequence || (entry.advert.sequence === known.advert.sequence && entry.source === 'dht' && known.source !== 'dht'))) return false
+    if (known != null && (entry.advert.sequence < known.advert.sequence || (entry.advert.sequence === known.advert.sequence && RANK[entry.source] < RANK[known.source]))) return false
     this.delete(key)
     this.#known.set(key, entry)
     this.#bytes += entry.size

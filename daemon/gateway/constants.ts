@@ -58,3 +58,25 @@ export const INPUTS_MAX = 10_000
 
 /** Characters of a path in a request (PATH_MAX of Linux). */
 export const PATH_MAX = 4096
+
+/** Characters of a cursor: the longest name an advert may hold, escaped and in base64url, and room. */
+export const CURSOR_MAX = 4096
+
+/** Digits of an amount of money: 64 bits and more, as in adverts. */
+export const AMOUNT_DIGITS_MAX = 30
+
+/** 10^-6 of a unit are counted: digits behind the point of an amount in units. */
+export const AMOUNT_DECIMALS = 6
+
+/** Rows of an answer gathered over all nodes (providers, prices and capabilities by converter): strangers can advertise any names. */
+export const GATHERED_ROWS_MAX = 2000
+
+/** Peer ids listed of one provider; the number of its hosts is told anyway. */
+export const PROVIDER_PEERS_MAX = 100
+
+/** Milliseconds a peer is dialled on request; below what clients wait for an answer. */
+export const CONNECT_MS_MAX = 20_000
+
+/** Characters of a multiaddr in a request, and of the reason of a ban. */
+export const ADDRESS_MAX = 1000
+export const BAN_REASON_MAX = 200

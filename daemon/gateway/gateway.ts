@@ -8,10 +8,13 @@ import { EventStream } from './event-stream.ts'
 import { createGuard } from './guard.ts'
 import type { Gateway, GatewayComponents, GatewayInit } from './index.ts'
 import { problemOf } from './problem.ts'
+import { doctorRoutes } from './routes/doctor.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
+import { networkRoutes } from './routes/network.ts'
 import { nodeRoutes } from './routes/node.ts'
+import { peerRoutes } from './routes/peers.ts'
 import { uploadRoutes } from './routes/uploads.ts'
 
 /** `server` is there for tests, which inject requests without a socket. */
@@ -51,6 +54,9 @@ class HttpGateway implements Gateway {
     this.server.register(async server => {
       healthRoutes(server, node)
       nodeRoutes(server, node)
+      doctorRoutes(server, node)
+      networkRoutes(server, node)
+      peerRoutes(server, node, this.#stopping.signal)
       jobRoutes(server, node, this.#stopping.signal)
       eventRoutes(server, this.#events)
       if (init.uploads != null) uploadRoutes(server, init.uploads)

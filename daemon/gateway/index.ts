@@ -11,6 +11,7 @@
  */
 import type { JobEvent, JobReport, JobRequest } from '../coordinator/index.ts'
 import type { Log } from '../log.ts'
+import type { BanInfo, NetworkView, NodeFilter, NodePage, PeerInfo, PostedPrice } from './network-types.ts'
 
 export interface NodeStatus {
   version: string
@@ -30,21 +31,17 @@ export interface NodeStatus {
   dataDir: string
 }
 
-export interface NodeView {
-  peer: string
-  operator: string
-  self: boolean
-  connected: boolean
-  source: string
-  /** Milliseconds since this was learned. */
-  ageMs: number
-  addresses: string[]
-  resources: { cores: number, memoryBytes: number, diskBytes: number, slots: number }
-  converters: Array<{ id: string, version: string, from: string, to: string, bytesPerSecond: number }>
-  price: string
-  unit: string
-  draining: boolean
+/** One thing `weft doctor` looked at. */
+export interface DoctorCheck {
+  name: string
+  state: 'ok' | 'warning' | 'failed'
+  /** What was found, a sentence. */
+  says: string
+  /** What to do about it, where it is not ok. */
+  mend?: string
 }
+
+export interface DoctorReport { checks: DoctorCheck[] }
 
 export interface ConverterView {
   id: string
@@ -62,7 +59,22 @@ export interface NodeApi {
   status: () => NodeStatus
   /** Why the node is not ready, or undefined if it is. */
   notReady: () => string | undefined
-  nodes: (filter: { from?: string, to?: string, converter?: string, limit?: number, cursor?: string }) => Promise<{ nodes: NodeView[], cursor?: string }>
+  /** A page of what is known of the network. */
+  nodes: (filter: NodeFilter) => Promise<NodePage>
+  /** All of it, for what is gathered over all nodes; prices per gibibyte, of which there may be hundreds of thousands, only where `derived`. */
+  network: (options?: { derived?: boolean }) => NetworkView
+  peers: () => PeerInfo[]
+  /** Dials a multiaddr that ends in `/p2p/<peer id>`, or a known peer id, and greets it. */
+  connect: (address: string, options: { signal: AbortSignal }) => Promise<PeerInfo>
+  bans: () => BanInfo[]
+  /** Closes connections to a peer id, or to all nodes of a did:key, and refuses new ones, across restarts. */
+  ban: (subject: string, reason: string) => Promise<BanInfo>
+  /** False if it was not banned. */
+  unban: (subject: string) => Promise<boolean>
+  /** What this node asks now. */
+  postedPrice: () => PostedPrice
+  /** From now on this is asked; the configuration is not written. `price` as in `prices.perHour`; without `unit` it stays what it is. */
+  setPrice: (price: string, unit?: string) => Promise<void>
   converters: () => ConverterView[]
   submit: (request: JobRequest) => Promise<JobReport>
   jobs: () => JobReport[]
@@ -73,6 +85,8 @@ export interface NodeApi {
   /** Calls `listener` for every job event until the returned function is called. */
   subscribe: (listener: (event: JobEvent) => void) => () => void
   metrics: () => Promise<string>
+  /** Looks at this node from within, and asks neighbours to dial back. */
+  doctor: (options: { signal: AbortSignal }) => Promise<DoctorReport>
   /** Begins shutdown: drains, then stops. */
   shutdown: () => void
 }
@@ -102,3 +116,5 @@ export interface GatewayComponents {
 
 export { createGateway } from './gateway.ts'
 export { ApiError } from './errors.ts'
+export { selectNodes } from './view/select.ts'
+export type * from './network-types.ts'

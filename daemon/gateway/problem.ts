@@ -35,7 +35,7 @@ const REFUSED: Record<JobErrorCode, number> = {
 const TITLES: Record<number, string> = {
   400: 'Bad request', 401: 'Unauthorized', 402: 'Over budget', 403: 'Forbidden', 404: 'Not found', 405: 'Method not allowed', 409: 'Conflict',
   411: 'Length required', 413: 'Too large', 415: 'Unsupported media type', 421: 'Misdirected request', 422: 'Unprocessable', 429: 'Too many requests',
-  500: 'Internal error', 503: 'Not available', 507: 'No space'
+  500: 'Internal error', 502: 'Not reached', 503: 'Not available', 507: 'No space'
 }
 
 interface Refusal extends Error { error?: { code?: string, message?: string, details?: Record<string, unknown> }, code?: string, details?: Record<string, unknown> }
@@ -61,7 +61,7 @@ function invalid (error: Error, validation: Array<{ instancePath?: string, messa
   const where = (error as Error & { validationContext?: string }).validationContext ?? 'body'
   const unknown = (first?.params?.keys as string[] | undefined)?.[0]
   const path = [first?.instancePath?.replace(/^\//, '').replaceAll('/', '.'), unknown].filter(part => part != null && part !== '').join('.')
-  return problem(400, 'bad-request', `${where}${path === '' ? '' : ` '${path}'`}: ${unknown != null ? 'unknown key' : first?.message ?? error.message}`, { field: path, in: where })
+  return problem(400, 'bad-request', `${where}${path === '' ? '' : ` '${path}'`}: ${unknown != null ? 'unknown key, see /openapi.json' : first?.message ?? error.message}`, { field: path, in: where })
 }
 
 function problem (status: number, code: string, detail: string, details?: Record<string, unknown>): Problem {

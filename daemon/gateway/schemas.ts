@@ -2,12 +2,12 @@
 import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import type { JobReport } from '../coordinator/index.ts'
-import type { ConverterView, NodeStatus, NodeView } from './index.ts'
+import type { ConverterView, NodeStatus } from './index.ts'
 import { INPUTS_MAX, PAGE_DEFAULT, PAGE_MAX, PATH_MAX, SETTING_MAX } from './constants.ts'
 
 const path = z.string().min(1).max(PATH_MAX)
   .refine(value => isAbsolute(value) && !value.includes('\0'), { error: 'expected an absolute path' })
-const typeName = z.string().min(1).max(200)
+export const typeName = z.string().min(1).max(200)
 
 export const jobRequest = z.strictObject({
   inputs: z.array(path).min(1).max(INPUTS_MAX).describe('Absolute paths, read in place'),
@@ -18,6 +18,7 @@ export const jobRequest = z.strictObject({
   settings: z.record(z.string().max(200), z.string().max(SETTING_MAX)).optional().describe('Settings of the conversion, as with --set'),
   place: z.enum(['any', 'local', 'remote']).optional(),
   nodes: z.array(z.string().min(1).max(100)).max(1000).optional().describe('Only these peers'),
+  maxPrice: z.string().regex(/^(0|[1-9]\d{0,18})$/, { error: 'expected a whole number of 10^-6 units as text, like "250000"' }).optional().describe('Per resource hour, in this node\'s unit: peers that ask more get no blocks'),
   verify: z.enum(['none', 'sample', 'all']).optional(),
   blockBytes: z.int().min(1).optional().describe('Bytes per block'),
   deadlineSeconds: z.number().positive().max(365 * 24 * 3600).optional(),
@@ -26,15 +27,7 @@ export const jobRequest = z.strictObject({
 })
 
 /** Digits of a query; `limit=` must not become 0. */
-const whole = (max: number): z.ZodType<number, unknown> => z.string().regex(/^\d+$/, { error: 'expected a whole number' }).transform(Number).pipe(z.int().min(1).max(max))
-
-export const nodesQuery = z.strictObject({
-  from: typeName.optional(),
-  to: typeName.optional(),
-  converter: typeName.optional(),
-  limit: whole(PAGE_MAX).optional(),
-  cursor: z.string().max(500).optional()
-})
+export const whole = (max: number): z.ZodType<number, unknown> => z.string().regex(/^\d+$/, { error: 'expected a whole number' }).transform(Number).pipe(z.int().min(1).max(max))
 
 export const jobsQuery = z.strictObject({
   state: z.enum(['preparing', 'running', 'merging', 'done', 'failed', 'cancelled']).optional(),
@@ -58,7 +51,7 @@ export const eventsQuery = z.strictObject({
 })
 
 /** The type comes from the contract, the schema is for the description: more fields may follow. */
-const describes = <T>(schema: z.ZodType): z.ZodType<T, T> => schema as z.ZodType<T, T>
+export const describes = <T>(schema: z.ZodType): z.ZodType<T, T> => schema as z.ZodType<T, T>
 
 const conversionStep = z.looseObject({ id: z.string(), version: z.string(), parameters: z.record(z.string(), z.unknown()) })
 const file = z.looseObject({ path: z.string(), mediaType: z.string(), encoding: z.enum(['gzip', 'zstd', 'brotli', 'xz']).optional().describe('How the file is compressed on top of its media type'), bytes: z.number(), cid: z.string().optional() })
@@ -81,7 +74,7 @@ export const jobReport = describes<JobReport>(z.looseObject({
   epochs: z.number().describe('Changes of the schema while the job ran'),
   notes: z.array(note).describe('What a user should know of the conversion; where there are more than a report takes, the last one says so'),
   check: z.looseObject({ equivalence: z.string(), distance: z.number(), bound: z.number() }),
-  workers: z.array(z.looseObject({ peer: z.string(), blocks: z.number(), seconds: z.number(), cost: z.string() }))
+  workers: z.array(z.looseObject({ peer: z.string(), blocks: z.number(), seconds: z.number(), cost: z.string(), price: z.string().optional(), unit: z.string().optional() }))
 }).describe('The report of a job'))
 
 export const jobList = z.object({ jobs: z.array(jobReport) })
@@ -90,15 +83,6 @@ export const status = describes<NodeStatus>(z.looseObject({
   version: z.string(), peerId: z.string(), operator: z.string(), network: z.string(), multiaddrs: z.array(z.string()), api: z.string(),
   state: z.enum(['starting', 'ready', 'draining', 'stopping']), peers: z.number(), uptimeSeconds: z.number(), pid: z.number(), dataDir: z.string()
 }))
-
-export const nodeList = z.object({
-  nodes: z.array(describes<NodeView>(z.looseObject({
-    peer: z.string(), operator: z.string(), self: z.boolean(), connected: z.boolean(), source: z.string(), ageMs: z.number(), addresses: z.array(z.string()),
-    resources: z.record(z.string(), z.number()), converters: z.array(z.looseObject({ id: z.string(), version: z.string(), from: z.string(), to: z.string() })),
-    price: z.string(), unit: z.string(), draining: z.boolean()
-  }))),
-  cursor: z.string().optional()
-})
 
 export const converterList = z.object({
   converters: z.array(describes<ConverterView>(z.looseObject({ id: z.string(), version: z.string(), from: z.string(), to: z.string(), equivalence: z.string(), deterministic: z.string() })))

@@ -14,6 +14,9 @@ export const HELLO_BYTES_MAX = 4 * KIB
 /** Milliseconds from the opening of a connection until both sides passed hello: some round trips on a loaded machine. */
 export const HELLO_TIMEOUT_MS = 10 * SECOND
 
+/** Milliseconds a refused peer has to read why before its connection is closed: a round trip around the world, on a loaded machine. */
+export const REFUSAL_HEARD_MS = 500
+
 /** Bytes of a hello's nonce: a private network's proof is computed over both. */
 export const HELLO_NONCE_BYTES = 32
 
@@ -49,8 +52,8 @@ export const PEER_CONNECTIONS_MAX = 8
 /** Inbound connections per second and host: test networks of many nodes share one host (libp2p's default is 5). */
 export const INBOUND_PER_SECOND_AND_HOST = 50
 
-/** Inbound connections being upgraded at once (libp2p's default of 10 fails when a network starts on one host). */
-export const INBOUND_PENDING_MAX = 64
+/** Inbound connections being upgraded at once (libp2p's default of 10 fails when a network starts on one host); above STRANGERS_MAX, which makes room. */
+export const INBOUND_PENDING_MAX = 96
 
 /** Dials at once, dials waiting, and addresses tried per peer. */
 export const DIALS_PARALLEL_MAX = 16
@@ -134,6 +137,10 @@ export const BOOTSTRAP_RETRY_MAX_MS = 30 * SECOND
 /** Milliseconds a dial without an address waits for the first DHT peer, which may know one. */
 export const JOIN_TIMEOUT_MS = 3 * SECOND
 
+/** Times the DHT is asked where a member is that just joined, and milliseconds before the second time (then twice that). */
+export const LOOKUP_TRIES = 3
+export const LOOKUP_PAUSE_MS = 250
+
 /** Bootstrap addresses in all: each keeps one dial loop. */
 export const BOOTSTRAP_ADDRESSES_MAX = 64
 
@@ -156,3 +163,139 @@ export const NEIGHBOUR_PAUSE_MAX_MS = 30_000
 
 /** Milliseconds between two questions to the local network who is there. Members answer at once. */
 export const MDNS_INTERVAL_MS = 10_000
+
+// --- gossip ------------------------------------------------------------------------------------------------------------
+
+/** Topics subscribed to at once, by this node and counted for each neighbour: prices and health of two families. */
+export const GOSSIP_TOPICS_MAX = 4
+
+/** Characters of a topic with its prefix `/weft/<network>/`. */
+export const GOSSIP_TOPIC_CHARS_MAX = 160
+
+/** What gossipsub charges for one subscription of a neighbour beside its characters (its constant), bytes. */
+const GOSSIP_TOPIC_ENTRY_BYTES = 1024
+
+/** Bytes charged for the subscriptions of one neighbour: fits GOSSIP_TOPICS_MAX of the longest and no more of the shortest. */
+export const GOSSIP_TOPIC_BYTES_PER_PEER = GOSSIP_TOPICS_MAX * (GOSSIP_TOPIC_CHARS_MAX + GOSSIP_TOPIC_ENTRY_BYTES)
+
+/** Bytes of one message: a signed price or health report. */
+export const GOSSIP_MESSAGE_BYTES_MAX = 4 * KIB
+
+/** Messages asked for at once, and so sent in one frame in answer. */
+export const GOSSIP_WANTED_MAX = 16
+
+/** Message ids announced to a neighbour per topic and heartbeat: three seconds of what GOSSIP_MESSAGES_PER_SECOND_AND_PEER allows. */
+export const GOSSIP_ANNOUNCED_MAX = 192
+
+/**
+ * Bytes of one frame: GOSSIP_WANTED_MAX messages of the largest size with what announces others. gossipsub answers a request for messages in one
+ * frame and forgets a neighbour whose frame is too long, so a limit of one message would make honest neighbours deaf.
+ */
+export const GOSSIP_FRAME_BYTES_MAX = 128 * KIB
+
+/** Subscriptions, messages and control entries of one frame. */
+export const GOSSIP_FRAME_ENTRIES_MAX = 32
+
+/** Bytes a neighbour may send per second, and at once; a frame counts as at least GOSSIP_FRAME_COST_MIN. Beyond, its stream is reset. */
+export const GOSSIP_BYTES_PER_SECOND_AND_PEER = 128 * KIB
+export const GOSSIP_BYTES_BURST = 1 * MIB
+export const GOSSIP_FRAME_COST_MIN = 128
+
+/**
+ * New messages taken per second, from one neighbour and from all, and how many seconds' worth at once. Neighbours share what is taken from
+ * all alike, so that many who flood together still leave the others their share. gossipsub keeps about 600 bytes for each message for two
+ * minutes: 40 MB at worst.
+ */
+export const GOSSIP_MESSAGES_PER_SECOND_AND_PEER = 64
+export const GOSSIP_MESSAGES_PER_SECOND = 512
+export const GOSSIP_BURST_SECONDS = 4
+
+/** Messages waiting for `judge`, of one neighbour and of all: at 4 KiB each, 1 MiB. */
+export const GOSSIP_PENDING_PER_PEER_MAX = 64
+export const GOSSIP_PENDING_MAX = 256
+
+/** Gossip streams at once per connection and direction: one, and one that replaces it. */
+export const GOSSIP_STREAMS_MAX = 2
+
+/** Bytes queued for a neighbour that does not read; beyond, the stream is reset. */
+export const GOSSIP_OUTBOUND_BYTES_MAX = 1 * MIB
+
+/**
+ * Own messages kept for neighbours that subscribe, or whose stream opens, a moment after they were published; and for how many milliseconds.
+ */
+export const GOSSIP_RECENT_MAX = 16
+export const GOSSIP_RECENT_MS = 10 * SECOND
+
+/** Milliseconds between two heartbeats: what a neighbour missed is announced to it within one. */
+export const GOSSIP_HEARTBEAT_MS = 1 * SECOND
+
+/** Milliseconds for opening a gossip stream. */
+export const GOSSIP_OPEN_TIMEOUT_MS = 5 * SECOND
+
+/** Milliseconds between looks for members without a gossip stream, and at most between two tries with one that refuses. */
+export const GOSSIP_REPAIR_MS = 2 * SECOND
+export const GOSSIP_REPAIR_MAX_MS = 300 * SECOND
+
+/**
+ * Misdeeds: a rejected or malformed message counts one, a message beyond the limits a tenth, a reset stream three. They halve every
+ * GOSSIP_MISDEEDS_HALF_LIFE_MS. Up to GOSSIP_MISDEEDS_TOLERATED cost nothing; at GOSSIP_MISDEEDS_MAX nothing is taken from that peer.
+ */
+export const GOSSIP_MISDEED_REJECTED = 1
+export const GOSSIP_MISDEED_FLOOD = 0.1
+export const GOSSIP_MISDEED_RESET = 3
+export const GOSSIP_MISDEEDS_HALF_LIFE_MS = 60 * SECOND
+export const GOSSIP_MISDEEDS_TOLERATED = 2
+export const GOSSIP_MISDEEDS_MAX = 12
+
+/** Peers whose misdeeds are remembered, connected or not: reconnecting does not clear them. */
+export const GOSSIP_MISDEEDS_PEERS_MAX = 1024
+
+// --- addresses, dials, inbound connections -----------------------------------------------------------------------------
+
+/** Inbound connections in all: CONNECTIONS_MAX without 16 kept for what this node dials. */
+export const INBOUND_MAX = CONNECTIONS_MAX - 16
+
+/** Inbound connections that have not passed hello, in all. Each can make this node hold BYTES_BEFORE_HELLO_MAX: 20 MiB. */
+export const STRANGERS_MAX = 80
+
+/** Inbound connections of one IPv4 /24 or IPv6 /56, and those of them that have not passed hello. */
+export const GROUP_CONNECTIONS_MAX = 32
+export const GROUP_STRANGERS_MAX = 16
+
+/** Inbound connections from loopback, private and link-local addresses together: a laboratory, or a test network on one host. */
+export const LOCAL_CONNECTIONS_MAX = INBOUND_MAX
+
+/** Peers of one public address group in the DHT's routing table of an open network, of which 20 buckets hold up to 160. */
+export const ROUTING_GROUP_MAX = 4
+
+/**
+ * Milliseconds an address that did not answer is not dialled again on somebody's word: at first, and at most (doubling). Less for one that
+ * answered before: its node may only be restarting.
+ */
+export const REDIAL_MIN_MS = 1 * SECOND
+export const REDIAL_MAX_MS = 300 * SECOND
+export const REDIAL_GOOD_MAX_MS = 4 * SECOND
+
+/** Addresses remembered as not answering, and as having answered: 100 bytes each. */
+export const ADDRESSES_FAILED_MAX = 4096
+export const ADDRESSES_GOOD_MAX = 1024
+
+/** Milliseconds to look up a name that somebody said to dial. */
+export const NAME_LOOKUP_TIMEOUT_MS = 2 * SECOND
+
+/** Bans kept, and entries of each configured list. */
+export const BANS_MAX = 1024
+export const ACCESS_LIST_MAX = 1024
+
+// --- round trips -------------------------------------------------------------------------------------------------------
+
+/** Echoes of one measurement, of which the least counts, and measurements of which the least counts. */
+export const RTT_ECHOES = 3
+export const RTT_SAMPLES_MAX = 5
+
+/** Milliseconds between two measurements of a member, and for one. */
+export const RTT_INTERVAL_MS = 60 * SECOND
+export const RTT_TIMEOUT_MS = 5 * SECOND
+
+/** Members measured at once: more would disturb one another's measurement. */
+export const RTT_MEASURED_AT_ONCE_MAX = 4

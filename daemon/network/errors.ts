@@ -5,7 +5,7 @@ export class HelloError extends Error {
    * `refused`: the other side said no (its reason is in the message); `unsupported`: it speaks no hello of this network;
    * the others are what this side found wrong.
    */
-  readonly code: 'network' | 'version' | 'delegation' | 'secret' | 'malformed' | 'refused' | 'unsupported' | 'timeout' | 'closed' | 'duplicate' | 'self' | 'limit'
+  readonly code: 'network' | 'version' | 'delegation' | 'secret' | 'malformed' | 'refused' | 'unsupported' | 'timeout' | 'closed' | 'duplicate' | 'self' | 'limit' | 'access'
 
   constructor (code: HelloError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
@@ -16,7 +16,7 @@ export class HelloError extends Error {
 /** The network cannot be created or started as configured. The message says what to do. */
 export class NetworkConfigError extends Error {
   override name = 'NetworkConfigError'
-  readonly code: 'name' | 'address' | 'bootstrap' | 'listen' | 'secret'
+  readonly code: 'name' | 'address' | 'bootstrap' | 'listen' | 'secret' | 'gossip' | 'access'
 
   constructor (code: NetworkConfigError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
@@ -27,4 +27,9 @@ export class NetworkConfigError extends Error {
 /** A peer wants this node to store more DHT records than it is entitled to. */
 export class DhtQuotaError extends Error {
   override name = 'DhtQuotaError'
+}
+
+/** A peer could not be reached: the message says why, in words for its operator. */
+export class DialError extends Error {
+  override name = 'DialError'
 }

@@ -50,8 +50,10 @@ function decodeLength (prefix: { subarray: () => Uint8Array }): number {
 /**
  * Resets a stream that somebody else's code reads with `lpStream` when a length has too many bytes or is above the limit.
  * Attach it in the tick in which the reader attaches: data goes to the listeners there are.
+ *
+ * @param allow is asked for each message when its length is known; false resets the stream
  */
-export function guardLengths (stream: Stream, maxBytes: number): void {
+export function guardLengths (stream: Stream, maxBytes: number, allow: (bytes: number) => boolean = () => true): void {
   let length = 0
   let lengthBytes = 0
   /** Bytes of the current message still to come. */
@@ -72,6 +74,10 @@ export function guardLengths (stream: Stream, maxBytes: number): void {
       if (byte >= 0x80 && lengthBytes < LENGTH_BYTES_MAX) continue
       if (byte >= 0x80 || length > maxBytes) {
         stream.abort(new MessageLengthError(`a message of more than ${maxBytes} bytes`))
+        return
+      }
+      if (!allow(length)) {
+        stream.abort(new MessageLengthError('more messages than this node takes'))
         return
       }
       left = length

@@ -1,11 +1,11 @@
 /**
- * Puts `hello` in front of a libp2p service we did not write (the DHT): it serves, asks and hears of greeted peers only,
+ * Puts `hello` in front of a libp2p service we did not write (the DHT, gossip): it serves, asks and hears of greeted peers only,
  * and their messages have a limit.
  *
  * libp2p's own stream middleware is not used: in 3.3.11 each inbound stream adds its handler to the registered list, so
  * that later streams, outbound ones too, run the handlers of earlier ones.
  */
-import type { Connection } from '@libp2p/interface'
+import type { Connection, Stream } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 import { DHT_MESSAGE_BYTES_MAX } from './constants.ts'
 import { guardLengths } from './framing.ts'
@@ -23,8 +23,13 @@ export interface GatedComponents {
   connectionManager: ConnectionManager
 }
 
+/** Limits what a peer may send on a stream. Called in the tick in which the service attaches to it. */
+export type Guard = (stream: Stream, connection: Connection) => void
+
+const guardDht: Guard = stream => { guardLengths(stream, DHT_MESSAGE_BYTES_MAX) }
+
 /** The components of a service, with every way to a peer behind hello. */
-export function gate<C extends GatedComponents> (components: C, greeter: Greeter): C {
+export function gate<C extends GatedComponents> (components: C, greeter: Greeter, guard: Guard = guardDht): C {
   const { registrar, connectionManager } = components
   const gated: Partial<GatedComponents> = {
     registrar: override(registrar, {
@@ -32,7 +37,7 @@ export function gate<C extends GatedComponents> (components: C, greeter: Greeter
         await registrar.handle(protocol, async (stream, connection) => {
           // Not awaited when greeted already: a handler should attach to its stream in the tick it arrives in.
           if (!greeter.isGreeted(connection)) await greeter.greeted(connection)
-          guardLengths(stream, DHT_MESSAGE_BYTES_MAX)
+          guard(stream, connection)
           await handler(stream, connection)
         }, options)
       },
@@ -54,7 +59,7 @@ export function gate<C extends GatedComponents> (components: C, greeter: Greeter
         const connection = await connectionManager.openConnection(target, options)
         if (!greeter.isGreeted(connection)) await (options.signal == null ? greeter.greeted(connection) : settledOrAborted(greeter.greeted(connection), options.signal))
         const stream = await connection.newStream(protocol, options)
-        guardLengths(stream, DHT_MESSAGE_BYTES_MAX)
+        guard(stream, connection)
         return stream
       }
     })

@@ -8,11 +8,12 @@ import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import { TypedEventEmitter } from 'main-event'
 import type { Log } from '../log.ts'
 import { verifyDelegation, type Identity } from '../trust/index.ts'
-import { BYTES_BEFORE_HELLO_MAX, CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, PEER_CONNECTIONS_MAX, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
+import { BYTES_BEFORE_HELLO_MAX, CLOSE_TIMEOUT_MS, HELLO_BYTES_MAX, HELLO_NONCE_BYTES, HELLO_STREAMS_MAX, HELLO_TIMEOUT_MS, HELLO_VERSION, PEER_CONNECTIONS_MAX, REFUSAL_HEARD_MS, STREAMS_BEFORE_HELLO_MAX } from './constants.ts'
 import { HelloError } from './errors.ts'
-import { messagesOf } from './framing.ts'
+import { messagesOf, type Messages } from './framing.ts'
 import type { NetworkEvents, PeerGreeted } from './index.ts'
 import { proofOf, proves } from './proof.ts'
+import { pause } from './wait.ts'
 import { decodeHello, decodeVerdict, encodeHello, encodeVerdict, VERDICT, type Hello, type HelloInfo, type VerdictName } from './messages.ts'
 
 export interface HelloComponents {
@@ -32,6 +33,10 @@ export interface HelloInit {
   timeoutMs?: number
   /** UTC milliseconds. @default Date.now */
   now?: () => number
+  /** Why this peer, acting for this operator (a did:key), is not talked to. @default everybody is */
+  refusal?: (peer: string, operator: string) => string | undefined
+  /** Called when a connection passed. */
+  passed?: (connection: Connection) => void
   /** Called when a connection did not pass and is about to be closed. */
   failed?: (peer: PeerId, reason: Error) => void
 }
@@ -44,6 +49,8 @@ interface State {
   begun: boolean
   /** It did not pass; the connection is being closed. */
   failed: boolean
+  /** What this side found wrong, once it is said. */
+  refusal?: HelloError
   /** Handlers of other protocols that wait for the end of hello. */
   waiting: number
   timer: NodeJS.Timeout
@@ -109,6 +116,11 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     return [...this.#peers.values()].flatMap(list => list.slice(0, 1))
   }
 
+  /** Every greeted connection. */
+  greetings (): PeerGreeted[] {
+    return [...this.#peers.values()].flat()
+  }
+
   peer (peer: PeerId): PeerGreeted | undefined {
     return this.#peers.get(peer.toString())?.find(({ connection }) => connection.status === 'open')
   }
@@ -135,9 +147,10 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
   #forget (state: State): void {
     clearTimeout(state.timer)
     state.uncount()
-    const closed = new HelloError('closed', `the connection to ${state.connection.remotePeer.toString()} closed before hello ended`)
-    state.ended.abort(closed)
-    state.greeting.reject(closed)
+    const reason = state.refusal ?? new HelloError('closed', `the connection to ${state.connection.remotePeer.toString()} closed before hello ended`)
+    if (state.refusal != null && !state.failed) this.#init.failed?.(state.connection.remotePeer, reason)
+    state.ended.abort(reason)
+    state.greeting.reject(reason)
   }
 
   #track (connection: Connection): State {
@@ -207,9 +220,9 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     const [judged, info, nonce] = await this.#judge(await messages.read({ signal }), peer)
     await messages.write(encodeVerdict({ ...verdictOf(judged), proof: nonce == null ? new Uint8Array() : this.#proof(peer, own.nonce, nonce) }), { signal })
     if (judged != null) {
+      state.refusal = judged
       await stream.close({ signal })
-      // The reason reaches the other side before the connection ends: it answers with its own verdict, or closes.
-      await messages.read({ signal: AbortSignal.any([signal, AbortSignal.timeout(CLOSE_TIMEOUT_MS)]) }).catch(() => { /* what we found wrong is what is reported */ })
+      await this.#heard(messages, signal)
       throw judged
     }
     const answer = decodeVerdict(await messages.read({ signal }))
@@ -221,6 +234,16 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     }
     this.#pass(state, info as HelloInfo)
     await stream.close({ signal })
+  }
+
+  /** Gives a refused peer time to read why: it closes the connection when it did, unless it refuses this node too. Never rejects. */
+  async #heard (messages: Messages, signal: AbortSignal): Promise<void> {
+    try {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(REFUSAL_HEARD_MS)])
+      if (decodeVerdict(await messages.read({ signal: limit })).code === VERDICT.ok) await pause(REFUSAL_HEARD_MS, limit)
+    } catch {
+      // What we found wrong is what is reported.
+    }
   }
 
   #ownHello (): Hello {
@@ -235,6 +258,8 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
       if (hello.version !== HELLO_VERSION) throw new HelloError('version', `hello version ${hello.version}, this node speaks ${HELLO_VERSION}`)
       if (hello.network !== this.#init.network) throw new HelloError('network', `member of network ${hello.network}, not ${this.#init.network}`)
       const { operator } = await this.#delegation(hello.delegation, peer)
+      const refusal = this.#init.refusal?.(peer.toString(), operator)
+      if (refusal != null) throw new HelloError('access', refusal)
       return [undefined, { version: hello.version, agent: hello.agent, network: hello.network, roles: hello.roles, operator, delegation: hello.delegation }, hello.nonce]
     } catch (error) {
       if (error instanceof HelloError) return [error]
@@ -270,6 +295,7 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
     state.uncount()
     const greeted: PeerGreeted = { peer: connection.remotePeer, connection, hello }
     state.greeted = greeted
+    this.#init.passed?.(connection)
     state.greeting.resolve(greeted)
     const key = connection.remotePeer.toString()
     const others = this.#peers.get(key)

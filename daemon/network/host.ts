@@ -1,14 +1,17 @@
 /** The libp2p host: transports, encryption, muxer windows, connection limits, DHT. Every limit is named. */
+import type { GossipSub } from '@libp2p/gossipsub'
 import { identify, type Identify } from '@libp2p/identify'
-import type { ComponentLogger, Libp2p, PeerId, PeerInfo, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, Libp2p, MultiaddrConnection, PeerId, PeerInfo, PrivateKey, Transport } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
 import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2pInit } from 'libp2p'
 import * as limits from './constants.ts'
 import { gate, type Greeter } from './gate.ts'
+import type { GossipRouter } from './gossip-router.ts'
 import { lazyNoise } from './lazy-noise.ts'
 import { override } from './override.ts'
 import { withQuota, type Datastore } from './quota.ts'
@@ -33,9 +36,25 @@ export interface HostInit {
     /** DHT records. @default in memory */
     datastore?: Datastore
   }
+  gossip: Pick<GossipRouter, 'create'>
+  gater: Gater
+  /** Hears how each dial of an address ended. */
+  dials: DialObserver
 }
 
-export type Host = Libp2p<{ dht: KadDHT }>
+/** Who is dialled and who is let in. */
+export interface Gater {
+  denyDialPeer: (peer: PeerId) => boolean
+  denyDialMultiaddr: (address: Multiaddr) => Promise<boolean>
+  denyInboundConnection: (connection: MultiaddrConnection) => boolean
+}
+
+export interface DialObserver {
+  succeeded: (address: Multiaddr) => void
+  failed: (address: Multiaddr, error: Error) => void
+}
+
+export type Host = Libp2p<{ dht: KadDHT, gossip: GossipSub }>
 
 /**
  * After `stop`: drops the address update libp2p schedules when its listeners close. It would keep the process for a second
@@ -50,14 +69,14 @@ export function settle (host: Host): void {
  * Not started. `greeter` is asked only once connections come.
  */
 export async function createHost (init: HostInit, greeter: Greeter): Promise<Host> {
-  return await createLibp2p<{ identify: Identify, ping: Ping, dht: KadDHT }>({
+  return await createLibp2p<{ identify: Identify, ping: Ping, dht: KadDHT, gossip: GossipSub }>({
     start: false,
     privateKey: init.privateKey,
     logger: init.logger,
     ...(init.datastore == null ? {} : { datastore: init.datastore }),
     nodeInfo: { name: 'weft', userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce },
-    transports: await transports([...init.listen, ...init.dial]),
+    transports: await transports([...init.listen, ...init.dial], init.dials),
     ...(init.local == null ? {} : { peerDiscovery: [await localDiscovery(init.local)] }),
     connectionEncrypters: [tls(), lazyNoise()],
     streamMuxers: [yamux({
@@ -94,8 +113,7 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
       // Other key types cost more to check, and nothing of ours accepts them.
       denyInboundEncryptedConnection: notEd25519,
       denyOutboundEncryptedConnection: notEd25519,
-      // Nodes of one machine or one local network are members like any other.
-      denyDialMultiaddr: () => false
+      ...init.gater
     },
     services: {
       identify: identify(),
@@ -116,7 +134,8 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
           validators: { ...init.dht.validators, pk: noPublicKeys },
           selectors: init.dht.selectors
         })(gate(override(components, { datastore }), greeter))
-      }
+      },
+      gossip: (components): GossipSub => init.gossip.create(components, greeter)
     }
   })
 }
@@ -133,10 +152,30 @@ async function localDiscovery ({ serviceTag, found }: NonNullable<HostInit['loca
 }
 
 /** TCP always; the transport within one process only where an address asks for it. */
-async function transports (addresses: string[]): Promise<NonNullable<Libp2pInit['transports']>> {
-  if (!addresses.some(address => address.startsWith('/memory/'))) return [tcp()]
+async function transports (addresses: string[], dials: DialObserver): Promise<NonNullable<Libp2pInit['transports']>> {
+  const overTcp = tcp()
+  const used: NonNullable<Libp2pInit['transports']> = [components => observed(overTcp(components), dials)]
+  if (!addresses.some(address => address.startsWith('/memory/'))) return used
   const { memory } = await import('@libp2p/memory')
-  return [tcp(), memory()]
+  return [...used, memory()]
+}
+
+/** libp2p remembers that a peer could not be dialled, but not at which address. */
+function observed (transport: Transport, { succeeded, failed }: DialObserver): Transport {
+  return override(transport, {
+    dial: async (address, options) => {
+      try {
+        const connection = await transport.dial(address, options)
+        succeeded(address)
+        return connection
+      } catch (error) {
+        // Whoever gave up waiting says nothing about the address; its own time limit does.
+        const { signal } = options
+        if (signal?.aborted !== true || (signal.reason as Error | undefined)?.name === 'TimeoutError') failed(address, error as Error)
+        throw error
+      }
+    }
+  })
 }
 
 function notEd25519 (peer: PeerId): boolean {

@@ -35,7 +35,8 @@ export interface Verdict {
   proof: Uint8Array
 }
 
-export const VERDICT = { ok: 0, malformed: 1, version: 2, network: 3, delegation: 4, secret: 5 } as const
+/** `access`: the peer or its operator is banned, denied or not allowed here. */
+export const VERDICT = { ok: 0, malformed: 1, version: 2, network: 3, delegation: 4, secret: 5, access: 6 } as const
 export type VerdictName = keyof typeof VERDICT
 export type VerdictCode = number
 

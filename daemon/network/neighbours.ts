@@ -98,6 +98,11 @@ export class Neighbours {
     this.#save()
   }
 
+  /** Not to be dialled again. */
+  forget (peer: PeerId): void {
+    if (this.#known.delete(peer.toString())) this.#save()
+  }
+
   /** The last connection to a member closed. */
   lost (): void {
     this.#wake.abort()

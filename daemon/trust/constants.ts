@@ -18,6 +18,9 @@ export const CLOCK_SKEW_MS = 5 * 60 * 1000
 /** Bytes of a key file: a protobuf-encoded Ed25519 private key has 68. */
 export const KEY_FILE_BYTES_MAX = 1024
 
+/** Bytes of an exported key: PKCS #8 of an Ed25519 key in PEM has 119, and the line above it about 200. */
+export const KEY_EXPORT_BYTES_MAX = 4096
+
 /** Fewest bytes of a test seed: below, two test networks could easily choose the same one. */
 export const TEST_SEED_BYTES_MIN = 8
 

@@ -34,7 +34,7 @@ export class DelegationError extends Error {
 /** The keys on disk cannot be used. The message says what to do. */
 export class IdentityError extends Error {
   override name = 'IdentityError'
-  readonly code: 'damaged' | 'readable-by-others' | 'missing' | 'test-keys' | 'mismatch' | 'seed'
+  readonly code: 'damaged' | 'readable-by-others' | 'missing' | 'test-keys' | 'mismatch' | 'seed' | 'not-initialised' | 'same-operator' | 'not-a-key'
 
   constructor (code: IdentityError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -16,11 +16,11 @@ import { open, seal } from './envelope.ts'
 import { DelegationError, IdentityError } from './errors.ts'
 import type { Delegation, Identity } from './index.ts'
 
-const NODE_KEY_FILE = 'node.key'
-const OPERATOR_KEY_FILE = 'operator.key'
-const DELEGATION_FILE = 'delegation'
+export const NODE_KEY_FILE = 'node.key'
+export const OPERATOR_KEY_FILE = 'operator.key'
+export const DELEGATION_FILE = 'delegation'
 /** Present if the keys were derived from a seed; holds the name of the test network they are for. */
-const TEST_KEYS_FILE = 'test-keys'
+export const TEST_KEYS_FILE = 'test-keys'
 
 /** Multicodec of an Ed25519 public key, as a varint. */
 const ED25519_PUBLIC = Uint8Array.of(0xed, 0x01)
@@ -96,7 +96,8 @@ function isTime (value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= 8.64e15
 }
 
-async function currentDelegation (dir: IdentityDir, operatorKey: PrivateKey, peer: PeerId, now: number): Promise<Uint8Array> {
+/** The stored delegation if it is this operator's to this peer and more than half of its time is left; otherwise a new one, stored. */
+export async function currentDelegation (dir: IdentityDir, operatorKey: PrivateKey, peer: PeerId, now: number): Promise<Uint8Array> {
   const stored = await dir.readFile(DELEGATION_FILE)
   if (stored != null) {
     try {
@@ -112,7 +113,8 @@ async function currentDelegation (dir: IdentityDir, operatorKey: PrivateKey, pee
   return delegation
 }
 
-async function readKey (dir: IdentityDir, name: string): Promise<PrivateKey | undefined> {
+/** undefined if it is not there. @throws IdentityError `readable-by-others`, `damaged` */
+export async function readKey (dir: IdentityDir, name: string): Promise<PrivateKey | undefined> {
   const bytes = await dir.readFile(name)
   if (bytes == null) return undefined
   if (dir.path != null) {
@@ -131,7 +133,7 @@ async function readKey (dir: IdentityDir, name: string): Promise<PrivateKey | un
   return key
 }
 
-async function writeKey (dir: IdentityDir, name: string, key: PrivateKey): Promise<PrivateKey> {
+export async function writeKey (dir: IdentityDir, name: string, key: PrivateKey): Promise<PrivateKey> {
   await dir.writeSecret(name, privateKeyToProtobuf(key))
   return key
 }
@@ -162,6 +164,6 @@ async function claimForTests (dir: IdentityDir, { network }: IdentityOptions, wa
   await dir.writeSecret(TEST_KEYS_FILE, `${network}\n`)
 }
 
-function where (dir: IdentityDir, name: string): string {
+export function where (dir: IdentityDir, name: string): string {
   return dir.path == null ? name : join(dir.path, name)
 }

@@ -38,6 +38,7 @@ export interface Receipt {
 }
 
 export { loadOrCreateIdentity, verifyDelegation, didOf } from './identity.ts'
+export { exportKey, importOperatorKey, rotateNodeKey, showKeys, type KeysShown, type Replaced } from './key-files.ts'
 export { seal, open } from './envelope.ts'
 export { encodeCanonical, decodeCanonical } from './canonical.ts'
 export { merkleRoot, merklePath, verifyPath, leafHash, chunkedLeaf } from './merkle.ts'

@@ -2,6 +2,7 @@
 import { EPOCHS_BEFORE_PROOF } from '../../daemon/coordinator/constants.ts'
 import type { AttemptRef, Effect } from '../../daemon/coordinator/machine-types.ts'
 import type { Disk, OutputFile, Value } from './disk.ts'
+import type { Asked } from '../../daemon/coordinator/index.ts'
 import { Violation } from './world.ts'
 
 export interface KnownResult { block: number, attempt: number, worker: string, value: Value, held: 'inline' | 'durable' | 'volatile', checked: boolean, epoch: number }
@@ -16,6 +17,9 @@ export class JobWatch {
   /** Workers the job may order from, with their slots. */
   readonly attached = new Map<string, number>()
   readonly banned = new Set<string>()
+  readonly #limit: Asked | undefined
+  /** What each worker asked when last heard of. */
+  readonly #asked = new Map<string, Asked>()
   /** Attempts given out, with the schema each was given under. */
   readonly #given = new Map<string, number>()
   /** Number of the schema. */
@@ -35,17 +39,22 @@ export class JobWatch {
   #renaming = false
   #ended = false
 
-  constructor (job: string, disk: Disk, verify: 'none' | 'sample' | 'all', results: (ref: AttemptRef) => KnownResult | undefined) {
+  constructor (job: string, disk: Disk, verify: 'none' | 'sample' | 'all', results: (ref: AttemptRef) => KnownResult | undefined, limit: Asked | undefined) {
     this.#job = job
     this.#disk = disk
     this.#verify = verify
     this.#results = results
+    this.#limit = limit
   }
 
   get ended (): boolean { return this.#ended }
 
   joined (worker: string, slots: number): void {
     this.attached.set(worker, slots)
+  }
+
+  priced (worker: string, asked: Asked): void {
+    this.#asked.set(worker, asked)
   }
 
   gone (worker: string): void {
@@ -132,6 +141,10 @@ export class JobWatch {
     const slots = this.attached.get(worker)
     if (slots == null) this.#broken(`orders from ${worker}, which is not attached`)
     if (this.banned.has(worker)) this.#broken(`orders from ${worker}, which lied`)
+    const asked = this.#asked.get(worker)
+    if (this.#limit != null && asked != null && (asked.unit !== this.#limit.unit || Number(asked.price) > Number(this.#limit.price))) {
+      this.#broken(`orders from ${worker}, which asks ${asked.price} ${asked.unit}, and pays ${this.#limit.price} ${this.#limit.unit}`)
+    }
     let out = this.out.get(worker)
     if (out == null) {
       out = new Set()

@@ -3,7 +3,9 @@ import { compareGenerations, type AttemptRef, type Generation } from '../../daem
 import { createLeaseRequester } from '../../daemon/task-protocol/lease-requester.ts'
 import type { LeaseRequester, RequesterEffect, RequesterEvent } from '../../daemon/task-protocol/lease-requester-events.ts'
 import type { Disk, JobRecord } from './disk.ts'
-import { BEAT_MS, LARGE_BYTES, SILENCE_MS, type Fault, type SimOffer, type SimOrder, type SimResult, type ToRequester } from './model.ts'
+import type { Asked } from '../../daemon/coordinator/index.ts'
+import { limitOf, tooDear } from '../../daemon/coordinator/prices.ts'
+import { BEAT_MS, LARGE_BYTES, SILENCE_MS, UNIT, type Fault, type SimOffer, type SimOrder, type SimResult, type ToRequester } from './model.ts'
 import type { Network, Stream } from './network.ts'
 import { SimJob, type JobHost, type JobPlan } from './sim-job.ts'
 import { nameOf, type TaskStream, type WorkerNode } from './worker-node.ts'
@@ -43,6 +45,8 @@ export class RequesterNode {
   readonly results = new Map<string, string>()
   /** Workers that gave one of its jobs a wrong result; forgotten with the process, as in the daemon. */
   #distrusted = new Map<string, string>()
+  /** What each worker asks, as this node heard it. */
+  readonly #asked = new Map<string, Asked>()
   late = 0
 
   constructor (name: string, world: World, network: Network, workers: WorkerNode[], disk: Disk, faults: ReadonlySet<Fault>) {
@@ -52,6 +56,7 @@ export class RequesterNode {
     this.#network = network
     this.#workers = workers
     this.#faults = faults
+    for (const { name: worker, conduct } of workers) this.#asked.set(worker, conduct.asked)
   }
 
   get up (): boolean { return !this.life.over }
@@ -66,6 +71,12 @@ export class RequesterNode {
     job.start()
     for (const worker of this.#workers) this.#attachLater(job, worker, this.#world.random.between(0, 300))
     this.#world.after(2000, this.life, '', () => { job.push({ type: 'settled', count: this.#workers.length }) })
+  }
+
+  /** A worker's new price reached this node. */
+  hears (worker: string, asked: Asked): void {
+    this.#asked.set(worker, asked)
+    for (const job of this.jobs.values()) if (job.end == null) job.push({ type: 'priced', worker, asked })
   }
 
   crash (): void {
@@ -189,6 +200,11 @@ export class RequesterNode {
   #attachLater (job: SimJob, worker: WorkerNode, delayMs: number): void {
     this.#world.after(delayMs, this.life, '', () => {
       if (job.end != null || job.watch.banned.has(worker.name) || this.#distrusted.has(worker.name)) return
+      if (tooDear(this.#asked.get(worker.name) as Asked, limitOf(job.plan.maxPrice, UNIT)) != null) {
+        // As the daemon does: not asked, and looked at again when more is heard of it.
+        this.#attachLater(job, worker, this.#world.random.between(20, 700))
+        return
+      }
       const lease = this.#lease(worker)
       for (const entry of lease.offers.values()) if (entry.job === job) return
       const { state } = lease.machine.inspect()
@@ -282,7 +298,7 @@ export class RequesterNode {
           this.#step(lease, { type: 'withdraw', offer: effect.offer })
           break
         }
-        entry.job.push({ type: 'joined', worker: worker.name, kind: 'remote', slots: effect.slots })
+        entry.job.push({ type: 'joined', worker: worker.name, kind: 'remote', slots: effect.slots, asked: this.#asked.get(worker.name) })
         break
       }
       case 'offer-refused': this.#again(lease, [effect.offer]); break

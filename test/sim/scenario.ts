@@ -1,6 +1,7 @@
 /** Draws a network of nodes, their jobs and their misfortunes from a seed, and runs them. */
 import { Disk } from './disk.ts'
-import { LARGE_BYTES, type Conduct, type Fault } from './model.ts'
+import type { Asked } from '../../daemon/coordinator/index.ts'
+import { LARGE_BYTES, PRICE_LIMITS, PRICES, UNIT, type Conduct, type Fault } from './model.ts'
 import { Network } from './network.ts'
 import { RequesterNode } from './requester-node.ts'
 import type { JobPlan } from './sim-job.ts'
@@ -75,6 +76,7 @@ class Scenario {
     for (let i = 0; i < total - requesters; i++) {
       const conduct: Conduct = {
         slots: random.integer(1, 4),
+        asked: this.#price(),
         speed: random.between(1, 20) * (random.chance(0.15) ? 0.1 : 1),
         lies: liars && random.chance(0.4) ? random.pick([0.1, 0.5, 1]) : 0,
         lie: random.pick(['garbage', 'subtle']),
@@ -137,6 +139,7 @@ class Scenario {
       deadlineMs: random.chance(0.07) ? random.between(500, 10_000) : undefined,
       brokenMs: random.chance(0.03) ? random.between(50, 5000) : undefined,
       attemptMs: random.pick([8000, 8000, 1200, 700]),
+      maxPrice: random.chance(0.3) ? random.pick(PRICE_LIMITS) : undefined,
       renameFails: random.chance(0.03),
       splitMs: random.pick([4, 4, 100, 1000]),
       widens: random.chance(0.4) ? Array.from({ length: random.pick([1, 1, 2, 3, 5]) }, () => random.integer(0, blocks)).sort((a, b) => a - b) : []
@@ -151,6 +154,8 @@ class Scenario {
     for (let i = kinds.length === 0 ? 0 : random.integer(0, 20); i > 0; i--) {
       this.#world.after(random.between(TROUBLE_FROM_MS, TROUBLE_UNTIL_MS), undefined, '', random.pick(kinds))
     }
+    // Prices move in the best of times.
+    for (let i = random.pick([0, 0, 5, 30]); i > 0; i--) this.#world.after(random.between(TROUBLE_FROM_MS, TROUBLE_UNTIL_MS / 2), undefined, '', () => { this.#changePrice() })
     this.#world.after(TROUBLE_UNTIL_MS, undefined, 'the trouble is over', () => { this.#network.heal() })
   }
 
@@ -249,6 +254,20 @@ class Scenario {
     const slots = random.integer(1, 4)
     this.#world.note(`${worker.name} takes ${slots}`)
     worker.setSlots(slots)
+  }
+
+  #price (): Asked {
+    const { random } = this.#world
+    return { price: random.pick(PRICES), unit: random.chance(0.05) ? 'other' : UNIT }
+  }
+
+  /** Each requester hears of it in its own time; one that is down has heard of it when it is back. */
+  #changePrice (): void {
+    const { random } = this.#world
+    const worker = random.pick(this.#workers)
+    const asked = this.#price()
+    this.#world.note(`${worker.name} asks ${asked.price} ${asked.unit}`)
+    for (const requester of this.#requesters) this.#world.after(random.between(0, 1500), undefined, `${requester.name} hears of the price of ${worker.name}`, () => { requester.hears(worker.name, asked) })
   }
 
   #drainWorker (): void {

@@ -5,7 +5,7 @@ import type { AttemptRef, Effect, JobEventIn, JobMachine } from '../../daemon/co
 import type { JobError } from '../../daemon/coordinator/index.ts'
 import type { Disk } from './disk.ts'
 import { JobWatch, type KnownResult } from './job-watch.ts'
-import type { Fault, SimResult } from './model.ts'
+import { UNIT, type Fault, type SimResult } from './model.ts'
 import { Violation, type Life, type World } from './world.ts'
 
 /** What a job is asked for. */
@@ -24,6 +24,8 @@ export interface JobPlan {
   brokenMs?: number
   /** After this an attempt is given to somebody else; where it is short, the first result often comes all the same, beside the second. */
   attemptMs: number
+  /** What it pays at most. */
+  maxPrice?: string
   /** Its rename fails. */
   renameFails: boolean
 }
@@ -66,11 +68,13 @@ export class SimJob {
     this.#disk = disk
     this.#life = life
     this.#host = host
-    this.watch = new JobWatch(plan.id, disk, plan.verify, ({ block, attempt }) => this.#results.get(`${block}/${attempt}`))
+    this.watch = new JobWatch(plan.id, disk, plan.verify, ({ block, attempt }) => this.#results.get(`${block}/${attempt}`), plan.maxPrice == null ? undefined : { price: plan.maxPrice, unit: UNIT })
     this.#machine = createJobMachine({
       job: plan.id,
       verify: plan.verify,
       bound: 0,
+      maxPrice: plan.maxPrice,
+      priceUnit: UNIT,
       limits: { ...SIM_LIMITS, attemptMs: plan.attemptMs },
       deadlineAt: plan.deadlineMs == null ? undefined : world.now + plan.deadlineMs,
       faults: faults as ReadonlySet<never>
@@ -123,6 +127,7 @@ export class SimJob {
 
   /** What the watch must know before the machine's answer to a fact. */
   #tell (fact: JobEventIn): void {
+    if ((fact.type === 'joined' || fact.type === 'priced') && fact.asked != null) this.watch.priced(fact.worker, fact.asked)
     if (fact.type === 'joined') this.watch.joined(fact.worker, fact.slots)
     else if (fact.type === 'slots') {
       if (this.watch.attached.has(fact.worker)) this.watch.attached.set(fact.worker, Math.max(fact.slots, this.watch.out.get(fact.worker)?.size ?? 0))

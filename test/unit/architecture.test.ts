@@ -15,11 +15,15 @@ const MAY_USE: Record<string, string[]> = {
   trust: ['store'],
   network: ['trust', 'store', 'log'],
   'dht-registry': ['network', 'trust', 'store', 'log'],
+  market: ['network', 'trust', 'store', 'log'],
   'task-protocol': ['block-convert', 'executor', 'health', 'network', 'store', 'trust', 'log'],
   coordinator: ['block-convert', 'dht-registry', 'executor', 'health', 'store', 'task-protocol', 'trust', 'log'],
   gateway: ['coordinator', 'log'],
-  'node-api': ['block-convert', 'coordinator', 'dht-registry', 'executor', 'gateway', 'network', 'task-protocol', 'trust'],
-  node: ['node-api', 'log', 'config', 'store', 'block-convert', 'health', 'executor', 'trust', 'network', 'dht-registry', 'task-protocol', 'coordinator', 'gateway']
+  'node-api': ['network-view', 'block-convert', 'coordinator', 'dht-registry', 'executor', 'gateway', 'market', 'network', 'task-protocol', 'trust'],
+  announcements: ['block-convert', 'config', 'dht-registry', 'executor', 'health', 'market', 'store', 'log'],
+  'network-view': ['block-convert', 'dht-registry', 'gateway', 'market', 'network', 'trust'],
+  doctor: ['dht-registry', 'gateway', 'network'],
+  node: ['node-api', 'doctor', 'announcements', 'log', 'config', 'store', 'block-convert', 'health', 'executor', 'trust', 'network', 'dht-registry', 'market', 'task-protocol', 'coordinator', 'gateway']
 }
 
 /** Longest file without a stated reason, in lines. */
@@ -90,7 +94,7 @@ describe('architecture', () => {
     const wrong = imports.flatMap(({ from, to }) => {
       const [user, used] = [moduleOf(from), moduleOf(to)]
       // The command line may take a leaf file alone: it must start within a tenth of a second.
-      if (user == null || user === used || used == null || used === 'log' || used === 'node-api' || to.endsWith('/index.ts')) return []
+      if (user == null || user === used || used == null || to.split('/').length === 2 || to.endsWith('/index.ts')) return []
       return [`${relative('.', from)} imports ${to}`]
     })
     assert.deepEqual(wrong, [])
@@ -103,7 +107,7 @@ describe('architecture', () => {
 
   it('leaves no unfinished marker', () => {
     // In parts, so that this line is none.
-    const marker = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'not ' + 'implemented'].join('|')})\\b`)
+    const marker = new RegExp(`\\b(${[['TO', 'DO'], ['FIX', 'ME'], ['XX', 'X'], ['not ', 'implemented']].map(parts => parts.join('')).join('|')})\\b`)
     const wrong = files.filter(file => marker.test(readFileSync(join(root, file), 'utf8')))
     assert.deepEqual(wrong, [])
   })

@@ -1,14 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { NodeApi } from '../index.ts'
-import { converterList, nodeList, nodesQuery, status } from '../schemas.ts'
+import { converterList, status } from '../schemas.ts'
 
-/** The node itself and what it knows of the network. */
+/** The node itself. */
 export function nodeRoutes (plain: FastifyInstance, node: NodeApi): void {
   const server = plain.withTypeProvider<ZodTypeProvider>()
   server.get('/status', { schema: { summary: 'This node', tags: ['node'], response: { 200: status } } }, () => node.status())
-  server.get('/nodes', { schema: { summary: 'Nodes of the network, by what they convert', tags: ['node'], querystring: nodesQuery, response: { 200: nodeList } } },
-    async ({ query }) => await node.nodes(query))
   server.get('/converters', { schema: { summary: 'Converters of this build', tags: ['node'], response: { 200: converterList } } },
     () => ({ converters: node.converters() }))
   server.get('/metrics', { schema: { summary: 'Metrics in the text format of Prometheus', tags: ['node'] } }, async (_request, reply) =>

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { ApiError } from '../../../daemon/gateway/errors.ts'
 import { createGateway } from '../../../daemon/gateway/gateway.ts'
+import type { Capabilities, NodeView, PeerInfo, SpotPrices } from '../../../daemon/gateway/index.ts'
 import type { JobReport, JobRequest } from '../../../daemon/coordinator/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
-import { FakeNode, report } from '../../unit/gateway/fake-node.ts'
+import { FakeNode, nodeView, PEER, report } from '../../unit/gateway/fake-node.ts'
 import { said, User } from './fixture.ts'
 
 const TOKEN = 'the-token'
+const OTHER = '12D3KooWRdRzYVDPHuUWXeR38mEqC4bWgqqzRff5YjgNGGHLsqDZ'
 
 /** Every job ends at once, as `ending` says. */
 class QuickNode extends FakeNode {
@@ -170,16 +172,95 @@ describe('command line, with a daemon that is made up', function () {
     assert.equal((await user.run(['jobs', 'cancel', 'bafyone'])).code, 1, 'it is done already')
   })
 
-  it('status, nodes, converters', async () => {
+  it('status, converters', async () => {
     assert.match((await user.run(['status'])).stdout, /state +ready[^]*network +testnet-unit/)
     const status = JSON.parse((await user.run(['status', '--json'])).stdout) as Record<string, unknown>
     for (const key of ['peerId', 'network', 'multiaddrs', 'api', 'state', 'peers']) assert.ok(key in status, key)
-    assert.deepEqual(JSON.parse((await user.run(['nodes', '--to', 'parquet', '--limit', '2', '--json'])).stdout), { nodes: [], cursor: 'next' })
-    assert.deepEqual(node.filters, [{ to: 'parquet', limit: 2 }])
     assert.match((await user.run(['converters'])).stdout, /table\/csv-parquet +1 +csv +parquet +content-exact/)
-    const wrong = await user.run(['nodes', '--limit', 'many'])
-    assert.equal(wrong.code, 2)
-    oneLine(wrong.stderr)
+  })
+
+  it('nodes takes every filter as an option, and says what is wrong with one as the option it was', async () => {
+    const PARQUET = 'application/vnd.apache.parquet'
+    const filters = ['--to', PARQUET, '--from', 'text/csv', '--converter', 'table/csv-parquet', '--resource-type', 'cpu', '--max-price', '0.25', '--unit', 'credit', '--latency-band', 'metro', '--min-memory-gb', '1', '--gpu-hours', '0', '--sort', 'price', '--limit', '1']
+    node.view.nodes = [nodeView(PEER, { self: true, latencyBand: 'lan' }), nodeView(OTHER, { price: '250000', rttMs: 4, latencyBand: 'metro' }), nodeView('12D3KooWdear', { price: '250001', latencyBand: 'lan' })]
+    const { stdout, stderr, code } = await user.run(['nodes', ...filters])
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /^PEER +STATE[^\n]+SPEED[^\n]+\n…Xb3pVb7H +this node [^\n]+\n$/)
+    const cursor = /^1 of 2 shown; the next: --cursor (\S+)\n$/.exec(stderr)?.[1] as string
+    const { nodes } = JSON.parse((await user.run(['nodes', ...filters, '--cursor', cursor, '--json'])).stdout) as { nodes: NodeView[] }
+    assert.deepEqual(nodes.map(({ peer }) => peer), [OTHER])
+    const filter = { to: PARQUET, from: 'text/csv', converter: 'table/csv-parquet', resource_type: 'cpu', max_price: '250000', unit: 'credit', latency_band: 'metro', min_memory_gb: 1, gpu_hours: 0, sort: 'price', limit: 1 }
+    assert.deepEqual(node.filters, [filter, { ...filter, cursor }])
+
+    const none = await user.run(['nodes', '--resource-type', 'GPU_A'])
+    assert.deepEqual([none.code, none.stdout, none.stderr], [0, '', 'no node matches, of 3 nodes known\n'])
+    for (const [option, value, words] of [['--limit', 'many', /^weft: --limit: expected a whole number\n$/], ['--max-price', 'cheap', /^weft: --max-price: expected a whole number of 10\^-6 units[^\n]*0\.25[^\n]*\n$/]] as const) {
+      const wrong = await user.run(['nodes', option, value])
+      assert.equal(wrong.code, 2)
+      assert.match(wrong.stderr, words)
+      oneLine(wrong.stderr)
+    }
+  })
+
+  it('prices and capabilities of the network', async () => {
+    assert.deepEqual(await user.run(['prices']), { code: 0, signal: null, stdout: '', stderr: 'nobody offers anything now\n' })
+    node.view.nodes = [nodeView(PEER, { self: true, price: '250000' }), nodeView(OTHER, { price: '750000' })]
+    const prices = await user.run(['prices'])
+    assert.match(prices.stdout, /^RESOURCE +NODES +LEAST\/H +MEDIAN\/H +MOST\/H\nCPU +2 +0\.25 credit +0\.25 credit +0\.75 credit\n\nCONVERTER[^]*table\/csv-parquet +2 /)
+    assert.equal(prices.stderr, '2 nodes known, 2 connected; prices of others: 0 s old in the middle, 0 s at most\n')
+    assert.deepEqual((JSON.parse((await user.run(['prices', '--json'])).stdout) as SpotPrices).p2p_market, { CPU: 0.25 })
+    assert.match((await user.run(['capabilities'])).stdout, /^CPU: 2 nodes, 8 cores, 8 slots, 16 GB memory; median price 0\.25 credit\/hr\nCONVERTER[^]*table\/csv-parquet +2 +0 +- +- +- +-\n$/)
+    assert.equal((JSON.parse((await user.run(['capabilities', '--json'])).stdout) as Capabilities).resource_profiles.CPU?.nodes, 2)
+  })
+
+  it('prices set tells the daemon and writes the file; what is no price changes neither', async () => {
+    const file = join(user.home, 'config.json')
+    const { code, stdout, stderr } = await user.run(['prices', 'set', '0.25', '--unit', 'euro'])
+    assert.equal(code, 0, stderr)
+    assert.equal(stdout, '')
+    assert.equal(stderr, `weft: this node asks 0.25 euro (250000 µeuro) per resource hour, from now on; written to ${file}\n`)
+    assert.deepEqual(node.posted, { price: '250000', unit: 'euro' })
+    assert.deepEqual(JSON.parse(await readFile(file, 'utf8')), { prices: { perHour: '250000', unit: 'euro' } })
+    assert.deepEqual(JSON.parse((await user.run(['prices', 'set', '5', '--json'])).stdout), { price: '5', unit: 'euro', running: true, file })
+    for (const [args, words] of [[['cheap'], /'cheap' is no amount: write a whole number of 10\^-6 units/], [['1', '--unit', '?'], /prices\.unit/]] as const) {
+      const wrong = await user.run(['prices', 'set', ...args])
+      assert.equal(wrong.code, 2)
+      assert.match(wrong.stderr, words)
+      oneLine(wrong.stderr)
+    }
+    node.setPrice = async () => { throw new ApiError(503, 'interrupted', 'the node is stopping') }
+    const untold = await user.run(['prices', 'set', '7'])
+    assert.equal(untold.code, 1)
+    assert.match(untold.stderr, /^weft: the price was written to [^\n]*config\.json, but the running daemon did not take it: the node is stopping\n$/)
+    assert.deepEqual(node.posted, { price: '5', unit: 'euro' })
+  })
+
+  it('peers: list, connect, ban, bans, unban', async () => {
+    node.view.nodes = [nodeView(PEER, { self: true }), nodeView(OTHER)]
+    assert.deepEqual(await user.run(['peers']), { code: 0, signal: null, stdout: '', stderr: 'no peer is connected: see weft invite, weft join and weft doctor\n' })
+    assert.match((await user.run(['peers', 'connect', OTHER])).stderr, new RegExp(`^weft: connected to ${OTHER} at /ip4/127`))
+    assert.match((await user.run(['peers', 'list'])).stdout, /^PEER[^\n]+\n…GGHLsqDZ +…XLt9DoHd +0\.4 ms [^\n]+ \/ip4\/127\.0\.0\.1\/tcp\/4001\n$/)
+    assert.match((await user.run(['peers', 'list', '--long'])).stdout, new RegExp(`^${OTHER} `, 'm'))
+    assert.deepEqual((JSON.parse((await user.run(['peers', '--json'])).stdout) as { peers: PeerInfo[] }).peers.map(({ peer }) => peer), [OTHER])
+
+    const away = await user.run(['peers', 'connect', `/ip4/127.0.0.1/tcp/1/p2p/${OTHER.slice(0, -1)}E`])
+    assert.equal(away.code, 1)
+    assert.match(away.stderr, /^weft: cannot connect to \/ip4\/[^\n]*: connection refused\n$/)
+    const nowhere = await user.run(['peers', 'connect', 'localhost'])
+    assert.equal(nowhere.code, 2)
+    assert.match(nowhere.stderr, /^weft: address: expected a multiaddr like /)
+
+    assert.match((await user.run(['peers', 'ban', '…GGHLsqDZ', '--reason', 'wrong results'])).stderr, new RegExp(`^weft: ${OTHER} is banned; weft peers unban lets it in again\n$`))
+    assert.deepEqual(node.banned, [{ subject: OTHER, reason: 'wrong results', since: 5 }])
+    assert.match((await user.run(['peers', 'bans'])).stdout, new RegExp(`${OTHER} .* wrong results\n$`))
+    assert.equal((await user.run(['peers', 'unban', 'GGHLsqDZ'])).code, 0)
+    assert.deepEqual(node.banned, [])
+    for (const [args, words] of [[['unban', 'GGHLsqDZ'], /is nobody that is banned: see weft peers bans/], [['ban', OTHER, '--reason', 'x'.repeat(300)], /--reason: /]] as const) {
+      const wrong = await user.run(['peers', ...args])
+      assert.equal(wrong.code, 2)
+      assert.match(wrong.stderr, words)
+      oneLine(wrong.stderr)
+    }
   })
 
   it('a wrong token is exit 3', async () => {

@@ -125,7 +125,7 @@ describe('scripts/testnet', function () {
     assert.equal(isRunning(pid), false)
   })
 
-  it('a profile: a liar is found out and not used, a node without converters does no work', async () => {
+  it('a profile: prices are heard of, bans hold, a liar is found out and not used, a node without converters does no work', async () => {
     const profile = join(user.folder, 'profile.json')
     await writeFile(profile, JSON.stringify({ nodes: [{}, { faults: ['wrong'] }, { cores: 1, price: '5' }, { converters: ['probe/*'] }] }))
     const { nodes } = await up('--profile', profile)
@@ -135,6 +135,27 @@ describe('scripts/testnet', function () {
     assert.equal(viewOf(honest).resources.slots, 1)
     assert.equal(viewOf(honest).price, '5')
     assert.equal(viewOf(idle).converters.every(({ id }) => id.startsWith('probe/')), true)
+
+    // A changed price is heard of by others while both run, and kept.
+    assert.equal((await as(honest, ['prices', 'set', '0.25'])).code, 0)
+    const heard = async (): Promise<NodeView | undefined> => (JSON.parse((await as(n0, ['nodes', '--max-price', '0.25', '--sort', 'price_desc', '--limit', '1', '--json'])).stdout) as { nodes: NodeView[] }).nodes[0]
+    let dearest = await heard()
+    while (dearest?.price !== '250000') dearest = await heard()
+    assert.equal(dearest.peer, honest.peerId)
+    assert.ok(['gossip', 'direct'].includes(dearest.facts.price.source))
+    assert.equal((JSON.parse(await readFile(join(honest.dataDir, 'config.json'), 'utf8')) as { prices: { perHour: string } }).prices.perHour, '250000')
+    assert.match((await as(n0, ['prices'])).stdout, /^RESOURCE[^\n]+\nCPU +4 +free +free +0\.25 credit\n/)
+
+    // Who is banned is gone at once, and stays away.
+    const connected = async (): Promise<string[]> => (JSON.parse((await as(n0, ['peers', '--json'])).stdout) as { peers: Array<{ peer: string }> }).peers.map(({ peer }) => peer)
+    assert.equal((await as(n0, ['peers', 'ban', idle.peerId.slice(-8), '--reason', 'does no work'])).code, 0)
+    assert.deepEqual((await connected()).toSorted(), [honest.peerId, liar.peerId].toSorted())
+    const refused = await as(n0, ['peers', 'connect', idle.multiaddrs[0] as string])
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /^weft: cannot connect to [^\n]+banned[^\n]*\n$/)
+    assert.equal((await as(n0, ['peers', 'unban', idle.peerId])).code, 0)
+    assert.equal((await as(n0, ['peers', 'connect', idle.multiaddrs[0] as string])).code, 0)
+    assert.equal((await connected()).length, 3)
 
     const output = join(user.folder, 'out.ndjson')
     const { code, stdout, stderr } = await as(n0, ['convert', CSV, '--to', 'ndjson', '-o', output, '--remote', '--verify', 'all', '--block-size', '10kB', '--json'])

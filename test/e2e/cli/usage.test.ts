@@ -27,6 +27,11 @@ describe('command line, without a daemon', function () {
     [['status'], 3, /no daemon is running for .*: start one with 'weft start'/],
     [['stop'], 3, /no daemon is running/],
     [['nodes'], 3, /no daemon is running/],
+    [['prices'], 3, /no daemon is running/],
+    [['capabilities'], 3, /no daemon is running/],
+    [['peers', 'bans'], 3, /no daemon is running/],
+    [['peers', 'bna'], 2, /unknown verb 'bna' below peers: one of list, connect, ban, unban, bans/],
+    [['prices', 'set', '0,25'], 2, /'0,25' is no amount: write a whole number of 10\^-6 units, like 250000, or units with a decimal point, like 0\.25/],
     [['jobs', 'list'], 3, /no daemon is running/],
     [['jobs', 'shw'], 2, /one of list, show, watch, cancel/],
     [['start', '--network', 'Not A Name'], 2, /--network: network: expected lower-case letters/],
@@ -73,7 +78,7 @@ describe('command line, without a daemon', function () {
     const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
     assert.equal((JSON.parse((await user.run(['--version', '--json'])).stdout) as { version: string }).version, version)
     const bash = (await user.run(['completion', 'bash'])).stdout
-    for (const word of ['convert', '--block-size', 'unpause']) assert.ok(bash.includes(word), word)
+    for (const word of ['convert', '--block-size', 'unpause', '--latency-band', 'capabilities', 'unban', '--unit']) assert.ok(bash.includes(word), word)
     for (const shell of ['zsh', 'fish']) assert.match((await user.run(['completion', shell])).stdout, /convert/)
   })
 
@@ -95,6 +100,16 @@ describe('command line, without a daemon', function () {
     const broken = await user.run(['config', 'validate', file])
     assert.equal(broken.code, 2)
     assert.match(broken.stderr, /my\.json, line 2: not valid JSON/)
+  })
+
+  it('the price of a node that does not run is written to its configuration, and what overrides it is told', async () => {
+    const file = join(user.folder, 'priced.json')
+    const { code, stderr } = await user.run(['prices', 'set', '1.5', '--unit', 'euro', '--config', file], { env: { WEFT_PRICES_PER_HOUR: '9' } })
+    assert.equal(code, 0, stderr)
+    assert.equal(stderr, `weft: this node asks 1.5 euro (1500000 µeuro) per resource hour from its next start on; written to ${file}; but WEFT_PRICES_PER_HOUR says otherwise, and wins at the next start\n`)
+    assert.deepEqual(JSON.parse(await readFile(file, 'utf8')), { prices: { perHour: '1500000', unit: 'euro' } })
+    const json = await user.run(['prices', 'set', '0', '--json'], { env: { WEFT_CONFIG: file } })
+    assert.deepEqual(JSON.parse(json.stdout), { price: '0', unit: 'euro', running: false, file })
   })
 
   it('the committed example is valid for the program itself', async () => {

@@ -100,7 +100,8 @@ export function content (edges: Array<[from: string, to: string]> = [['text/csv'
     price: '0',
     unit: 'credit',
     roles: ['worker'],
-    draining: false
+    draining: false,
+    policy: { hours: [], maxLeases: 64, everyone: true }
   }
 }
 

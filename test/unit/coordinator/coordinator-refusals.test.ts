@@ -31,6 +31,7 @@ describe('coordinator/coordinator', () => {
       await refused(on, { inputs: [] }, 'usage', /at least one/)
       await refused(on, { inputs: ['in.bin'] }, 'usage', /absolute/)
       await refused(on, { inputs: [input], blockBytes: 0 }, 'usage', /block size/)
+      for (const maxPrice of ['', '-1', '1.5', '1e3', '1'.repeat(20)]) await refused(on, { inputs: [input], maxPrice }, 'usage', /whole number/)
       await refused(on, { inputs: [input], to: 'nonsense' }, 'unknown-type', /nonsense/)
       await refused(on, { inputs: [input], to: 'bin' }, 'no-provider', /nothing converts/)
       await refused(on, { inputs: [on.path('missing.bin')] }, 'input-unreadable', /missing\.bin/)

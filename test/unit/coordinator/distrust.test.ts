@@ -5,6 +5,7 @@ import { createWorkerSource, type WorkerSink } from '../../../daemon/coordinator
 import { silentLog } from '../../../daemon/log.ts'
 import type { JobEventIn, JobNews } from '../../../daemon/coordinator/machine-types.ts'
 import type { Offer, Worker } from '../../../daemon/task-protocol/index.ts'
+import { loadOrCreateIdentity, rotateNodeKey, verifyDelegation, type Identity, type IdentityDir } from '../../../daemon/trust/index.ts'
 import { joined, ok, plain, Rig } from './rig.ts'
 
 const offer: Offer = { job: 'j', converter: 'c', version: '1', parameters: {}, deadline: 0, outputBytes: 1, price: '0', unit: 'test' }
@@ -20,6 +21,42 @@ describe('coordinator/distrusted-peers', () => {
     peers.add({ peer: 'b', job: 'j', reason: 'x', at })
     peers.add({ peer: 'c', job: 'j', reason: 'x', at })
     assert.deepEqual(['a', 'b', 'c'].map(peer => peers.reason(peer) != null), [false, true, true])
+  })
+
+  it('counts a finding against the operator, so that a new node key does not help', () => {
+    const peers = new DistrustedPeers()
+    const at = Date.UTC(2026, 0, 2)
+    assert.equal(peers.add({ peer: 'old', operator: 'did:o', job: 'j1', reason: 'row 3 differs', at }), true)
+    assert.equal(peers.reason('new', 'did:o'), 'another node of its operator, old, gave a wrong result at 2026-01-02T00:00:00.000Z (job j1): row 3 differs')
+    assert.match(peers.reason('old', 'did:o') ?? '', /^it gave/)
+    assert.match(peers.reason('old') ?? '', /^it gave/, 'also where its operator is not known')
+    assert.equal(peers.reason('new'), undefined)
+    assert.equal(peers.reason('new', 'did:other'), undefined)
+    assert.equal(peers.add({ peer: 'old', operator: 'did:o', job: 'j2', reason: 'again', at }), false)
+    assert.equal(peers.add({ peer: 'new', operator: 'did:o', job: 'j2', reason: 'again', at }), true)
+    // Caught before its operator was known.
+    peers.add({ peer: 'x', job: 'j', reason: 'r', at })
+    assert.equal(peers.add({ peer: 'x', operator: 'did:x', job: 'j', reason: 'r', at }), true)
+    assert.ok(peers.reason('y', 'did:x') != null)
+  })
+})
+
+describe('coordinator/distrusted-peers and rotated keys', () => {
+  it('a node that rotates its key keeps its standing: what its delegation proves is the same operator', async () => {
+    const files = new Map<string, Uint8Array>()
+    const dir: IdentityDir = {
+      readFile: async name => files.get(name),
+      writeSecret: async (name, data) => { files.set(name, typeof data === 'string' ? Buffer.from(data) : data) }
+    }
+    const operatorOf = async ({ delegation, peerId }: Identity): Promise<string> => (await verifyDelegation(delegation, peerId, Date.now())).operator
+    const before = await loadOrCreateIdentity(dir, { network: 'n' })
+    const peers = new DistrustedPeers()
+    peers.add({ peer: before.peerId.toString(), operator: await operatorOf(before), job: 'j', reason: 'row 3 differs', at: 0 })
+    await rotateNodeKey(dir)
+    const after = await loadOrCreateIdentity(dir, { network: 'n' })
+    assert.notEqual(after.peerId.toString(), before.peerId.toString())
+    assert.equal(peers.reason(after.peerId.toString()), undefined, 'its new key alone tells nothing')
+    assert.match(peers.reason(after.peerId.toString(), await operatorOf(after)) ?? '', new RegExp(`another node of its operator, ${before.peerId.toString()}, gave a wrong result`))
   })
 })
 
@@ -70,7 +107,7 @@ describe('coordinator/machine told of a liar by another job', () => {
 })
 
 describe('coordinator/recruiter', () => {
-  function recruit (search: (sink: WorkerSink) => void, distrusted: (peer: string) => string | undefined = () => undefined): { recruiter: Recruiter, news: JobNews[], facts: JobEventIn[] } {
+  function recruit (search: (sink: WorkerSink) => void, distrusted: (peer: string, operator?: string) => string | undefined = () => undefined): { recruiter: Recruiter, news: JobNews[], facts: JobEventIn[] } {
     const [news, facts]: [JobNews[], JobEventIn[]] = [[], []]
     const recruiter = new Recruiter({
       source: { workers: async (_offer, _edge, _request, sink) => { search(sink) } },
@@ -112,6 +149,30 @@ describe('coordinator/recruiter', () => {
     assert.equal(closed, 1)
     assert.deepEqual(facts, [])
     assert.deepEqual(recruiter.refusals, [{ peer: 'liar', reason: 'policy', message: 'it gave a wrong result' }])
+    await recruiter.close()
+  })
+
+  it('knows whom a finding concerns, and asks of peer and operator', async () => {
+    const worker = (id: string): Worker => ({ id, kind: 'remote', slots: 1, dispatch: () => assert.fail(), cancel: () => {}, close: async () => {} })
+    const asked: string[] = []
+    const { recruiter, facts } = recruit(sink => {
+      for (const [id, operator] of [['a1', 'did:a'], ['a2', 'did:a'], ['b', 'did:b']] as const) {
+        sink.events(id)
+        sink.found(worker(id), { operator, asked: { price: '7', unit: 'credit' } })
+      }
+      sink.events('c')
+      sink.found(worker('c'))
+      sink.priced?.('b', { price: '8', unit: 'credit' })
+      assert.equal(sink.leftOut?.('d', 'did:d'), undefined)
+    }, (peer, operator) => {
+      asked.push(`${peer} ${operator}`)
+      return undefined
+    })
+    assert.deepEqual(recruiter.concerned({ peer: 'a1', operator: 'did:a', job: 'j', reason: 'r', at: 1 }), ['a1', 'a2'])
+    assert.deepEqual(recruiter.concerned({ peer: 'gone', operator: 'did:b', job: 'j', reason: 'r', at: 1 }), ['b'])
+    assert.deepEqual(recruiter.concerned({ peer: 'c', job: 'j', reason: 'r', at: 1 }), ['c'])
+    assert.deepEqual(asked, ['a1 did:a', 'a2 did:a', 'b did:b', 'c undefined', 'd did:d'])
+    assert.deepEqual(facts.map(fact => fact.type === 'joined' || fact.type === 'priced' ? `${fact.type} ${fact.worker} ${fact.asked?.price}` : ''), ['joined a1 7', 'joined a2 7', 'joined b 7', 'joined c undefined', 'priced b 8'])
     await recruiter.close()
   })
 })

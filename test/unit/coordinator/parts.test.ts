@@ -195,14 +195,14 @@ describe('coordinator/journal-entries', () => {
   })
 
   it('reads reports of builds that knew neither notes nor changes of the schema', () => {
-    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
+    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, priceUnit: 'credit', notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
     const { notes, epochs, blocks: { redone, ...blocks }, ...old } = report
     const read = decodeRecord(encodeRecord({ phase: 'ended', job: 'j', key: 'k', report: { ...old, blocks } as unknown as JobReport }))
     assert.deepEqual([read.report.notes, read.report.epochs, read.report.blocks], [notes, epochs, { ...blocks, redone }])
   })
 
   it('keeps reports with absent fields, and refuses a record of another version', () => {
-    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
+    const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, priceUnit: 'credit', notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
     const encoded = encodeRecord({ phase: 'ended', job: 'j', key: 'k', report })
     assert.deepEqual(decodeRecord(encoded), { v: 1, phase: 'ended', job: 'j', key: 'k', report: JSON.parse(JSON.stringify(report)) })
   })

@@ -23,7 +23,7 @@ describe('coordinator/settle-journal', () => {
   let removed: string[]
 
   const report = (): JobReport => buildReport({
-    job: 'j', state: 'merging', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: output, mediaType: 'x' }, written: { size: 6, digest: digestOf('output') }, bound: 0, notes: [],
+    job: 'j', state: 'merging', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: output, mediaType: 'x' }, written: { size: 6, digest: digestOf('output') }, bound: 0, priceUnit: 'credit', notes: [],
     timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 }
   })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { CID } from 'multiformats/cid'
 import { Announcer, type Announcement } from '../../../daemon/dht-registry/announcer.ts'
+import type { Edge } from '../../../daemon/dht-registry/finder.ts'
 import { capabilityKey } from '../../../daemon/dht-registry/keys.ts'
 import { silentLog } from '../../../daemon/log.ts'
 
@@ -35,13 +36,19 @@ describe('dht-registry: announcer', () => {
   let dht: FakeDht
   let announcer: Announcer
   let peers = true
+  /** Under which shards an edge is announced. */
+  let shards = [0]
+  const keysFor = async (edge: Edge): Promise<CID[]> => await Promise.all(shards.map(async shard => await capabilityKey(edge, shard)))
   let one: Announcement
+  let cids: Array<CID | undefined>
   let two: Announcement
   beforeEach(async () => {
     dht = new FakeDht()
     peers = true
-    announcer = new Announcer({ dht: dht as unknown as KadDHT, hasPeers: () => peers, log: silentLog }, 1)
-    const [csv, json] = [await capabilityKey({ from: 'text/csv', to: 'x/y' }), await capabilityKey({ from: 'application/json', to: 'x/y' })]
+    shards = [0]
+    announcer = new Announcer({ dht: dht as unknown as KadDHT, keysFor, hasPeers: () => peers, log: silentLog }, 1)
+    const [csv, json] = [{ from: 'text/csv', to: 'x/y' }, { from: 'application/json', to: 'x/y' }]
+    cids = [(await keysFor(csv))[0], (await keysFor(json))[0]]
     one = { key: new Uint8Array(), record: Uint8Array.of(1), capabilities: [csv, json] }
     two = { key: new Uint8Array(), record: Uint8Array.of(2), capabilities: [json] }
   })
@@ -52,7 +59,7 @@ describe('dht-registry: announcer', () => {
   it('puts the record and every capability', async () => {
     announcer.set(one)
     await dht.asked(3)
-    assert.deepEqual(dht.calls, ['put 1', `provide ${short(one.capabilities[0])}`, `provide ${short(one.capabilities[1])}`])
+    assert.deepEqual(dht.calls, ['put 1', `provide ${short(cids[0])}`, `provide ${short(cids[1])}`])
   })
 
   it('withdraws what is no longer offered, and announces the newest', async () => {
@@ -60,7 +67,7 @@ describe('dht-registry: announcer', () => {
     await dht.asked(3)
     announcer.set(two)
     await dht.asked(6)
-    assert.deepEqual(dht.calls.slice(3), [`cancel ${short(one.capabilities[0])}`, 'put 2', `provide ${short(two.capabilities[0])}`])
+    assert.deepEqual(dht.calls.slice(3), [`cancel ${short(cids[0])}`, 'put 2', `provide ${short(cids[1])}`])
   })
 
   it('waits until the DHT has somebody, and announces again when told', async () => {
@@ -75,8 +82,21 @@ describe('dht-registry: announcer', () => {
     await dht.asked(4)
   })
 
+  it('no longer renews keys of a shard it left', async () => {
+    announcer.set(two)
+    await dht.asked(2)
+    shards = [2, 0]
+    announcer.again()
+    await dht.asked(5)
+    shards = [2]
+    announcer.again()
+    await dht.asked(8)
+    const home = short((await keysFor({ from: 'application/json', to: 'x/y' }))[0])
+    assert.deepEqual(dht.calls.slice(2), ['put 2', `provide ${home}`, `provide ${short(cids[1])}`, 'put 2', `cancel ${short(cids[1])}`, `provide ${home}`])
+  })
+
   it('does not let something new wait for the interval between announcements', async () => {
-    const slow = new Announcer({ dht: dht as unknown as KadDHT, hasPeers: () => true, log: silentLog }, 60_000)
+    const slow = new Announcer({ dht: dht as unknown as KadDHT, keysFor, hasPeers: () => true, log: silentLog }, 60_000)
     slow.set(one)
     await dht.asked(3)
     slow.set(two)

@@ -11,7 +11,7 @@ const EDGE = { from: 'text/csv', to: 'application/vnd.apache.parquet' }
 
 async function view (fields: Partial<ProviderView> = {}, advert: { draining?: boolean } = {}): Promise<ProviderView> {
   const who = await signer()
-  return { peer: peerIdFromString(who.peer), advert: await advertOf(who, advert), source: 'direct', seen: NOW, connected: true, ...fields }
+  return { peer: peerIdFromString(who.peer), advert: await advertOf(who, advert), source: 'direct', seen: NOW, connected: true, facts: { price: { source: 'direct', seen: NOW } }, ...fields }
 }
 
 /** A world in which the DHT names `named`, and `answering` give their advert when asked. */
@@ -34,6 +34,7 @@ async function world (known: ProviderView[], named: PeerId[], answering: Provide
       if (found == null) throw new Error('no answer')
       return found
     },
+    depths: new Map(),
     log: silentLog,
     ...changes
   } as unknown as FinderComponents

@@ -37,6 +37,7 @@ export async function advertOf (who: Signer, fields: Partial<Advert> = {}): Prom
     unit: 'credit',
     roles: ['worker'],
     draining: false,
+    policy: { hours: [[1080, 1920]], maxLeases: 8, everyone: true },
     ...fields
   }
 }

@@ -1,7 +1,36 @@
 import type { JobEvent, JobReport, JobRequest } from '../../../daemon/coordinator/index.ts'
-import type { ConverterView, NodeApi, NodeStatus, NodeView } from '../../../daemon/gateway/index.ts'
+import { ApiError } from '../../../daemon/gateway/errors.ts'
+import type { BanInfo, ConverterView, DoctorReport, NetworkView, NodeApi, NodeFilter, NodePage, NodeStatus, NodeView, PeerInfo, PostedPrice } from '../../../daemon/gateway/index.ts'
+import { selectNodes } from '../../../daemon/gateway/view/select.ts'
 
 export const PEER = '12D3KooWJ4vY1dJ3uQkz3mQmYq9bXnZ7kqkV6yZ3dC6tXb3pVb7H'
+export const OPERATOR = 'did:key:z6MkjRagNiMu91DduvCvgEsqLZDVzrJzFrwahc4tXLt9DoHd'
+
+/** A node of the network as the API shows it: connected, free, with one converter. */
+export function nodeView (peer: string, changes: Partial<NodeView> = {}): NodeView {
+  return {
+    peer,
+    operator: OPERATOR,
+    self: false,
+    connected: true,
+    source: 'direct',
+    ageMs: 1000,
+    addresses: [],
+    resourceTypes: ['CPU'],
+    resources: { cores: 4, memoryBytes: 8e9, diskBytes: 1e11, slots: 4 },
+    converters: [{ id: 'table/csv-parquet', version: '1', from: 'text/csv', to: 'application/vnd.apache.parquet', bytesPerSecond: 0 }],
+    price: '0',
+    unit: 'credit',
+    draining: false,
+    facts: { price: { source: 'gossip', ageMs: 500 } },
+    latencyBand: 'unknown',
+    policy: { hours: [], maxLeases: 8, everyone: true, open: true },
+    ...changes
+  }
+}
+
+export const peerInfo = (peer: string, changes: Partial<PeerInfo> = {}): PeerInfo =>
+  ({ peer, operator: OPERATOR, agent: 'weft/0.1.0', roles: ['worker', 'requester'], address: `/ip4/127.0.0.1/tcp/4001/p2p/${peer}`, direction: 'outbound', since: 1, rttMs: 0.4, band: 'lan', ...changes })
 
 export function report (job: string, changes: Partial<JobReport> = {}): JobReport {
   return {
@@ -29,7 +58,12 @@ export class FakeNode implements NodeApi {
   state: NodeStatus['state'] = 'ready'
   reason: string | undefined
   submitted: JobRequest[] = []
-  filters: unknown[] = []
+  filters: NodeFilter[] = []
+  view: NetworkView = { at: 1_000_000, unit: 'credit', nodes: [] }
+  posted: PostedPrice = { price: '0', unit: 'credit' }
+  connections: PeerInfo[] = []
+  banned: BanInfo[] = []
+  report: DoctorReport = { checks: [] }
   cancelled: string[] = []
   shutdowns = 0
   reports = new Map<string, JobReport>()
@@ -41,7 +75,7 @@ export class FakeNode implements NodeApi {
   status (): NodeStatus {
     if (this.failure != null) throw this.failure
     return {
-      version: '0.1.0', peerId: PEER, operator: 'did:key:z6Mk', network: 'testnet-unit', multiaddrs: [`/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`], api: 'http://127.0.0.1:1', state: this.state,
+      version: '0.1.0', peerId: PEER, operator: OPERATOR, network: 'testnet-unit', multiaddrs: [`/ip4/127.0.0.1/tcp/4001/p2p/${PEER}`], api: 'http://127.0.0.1:1', state: this.state,
       peers: 2, uptimeSeconds: 5, executor: { slots: 2, busy: 0, bwrap: false, rlimits: true }, load: { leases: 0, active: 0, jobs: 0 }, pid: 42, dataDir: '/data/weft'
     }
   }
@@ -50,9 +84,52 @@ export class FakeNode implements NodeApi {
     return this.reason
   }
 
-  async nodes (filter: unknown): Promise<{ nodes: NodeView[], cursor?: string }> {
+  async nodes (filter: NodeFilter): Promise<NodePage> {
     this.filters.push(filter)
-    return { nodes: [], cursor: 'next' }
+    return selectNodes(this.view, filter)
+  }
+
+  network (): NetworkView {
+    return this.view
+  }
+
+  peers (): PeerInfo[] {
+    return this.connections
+  }
+
+  async connect (address: string): Promise<PeerInfo> {
+    const peer = address.replace(/^.*\//, '')
+    if (!this.view.nodes.some(node => node.peer === peer)) throw new ApiError(502, 'not-reached', `cannot connect to ${address}: connection refused`, { address })
+    this.connections.push(peerInfo(peer))
+    return peerInfo(peer)
+  }
+
+  bans (): BanInfo[] {
+    return this.banned
+  }
+
+  async ban (subject: string, reason: string): Promise<BanInfo> {
+    const ban = { subject, reason, since: 5 }
+    this.banned.push(ban)
+    return ban
+  }
+
+  async unban (subject: string): Promise<boolean> {
+    const before = this.banned.length
+    this.banned = this.banned.filter(ban => ban.subject !== subject)
+    return this.banned.length < before
+  }
+
+  postedPrice (): PostedPrice {
+    return this.posted
+  }
+
+  async setPrice (price: string, unit = this.posted.unit): Promise<void> {
+    this.posted = { price, unit }
+  }
+
+  async doctor (): Promise<DoctorReport> {
+    return this.report
   }
 
   converters (): ConverterView[] {

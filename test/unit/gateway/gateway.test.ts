@@ -42,9 +42,10 @@ describe('gateway', () => {
   }
 
   describe('who may call', () => {
-    const routes: Array<['GET' | 'POST' | 'DELETE', string]> = [
+    const routes: Array<['GET' | 'POST' | 'PUT' | 'DELETE', string]> = [
       ['GET', '/metrics'], ['GET', '/status'], ['GET', '/nodes'], ['GET', '/converters'], ['POST', '/jobs'], ['GET', '/jobs'], ['GET', '/jobs/x'], ['DELETE', '/jobs/x'],
-      ['GET', '/jobs/x/output'], ['GET', '/events'], ['POST', '/shutdown'], ['POST', '/uploads'], ['DELETE', '/uploads/x'], ['GET', '/openapi.json'], ['GET', '/no-such-route']
+      ['GET', '/jobs/x/output'], ['GET', '/events'], ['GET', '/discover'], ['GET', '/providers'], ['GET', '/capabilities'], ['GET', '/prices/spot'], ['GET', '/prices/posted'], ['PUT', '/prices/posted'],
+      ['GET', '/peers'], ['POST', '/peers'], ['GET', '/peers/bans'], ['POST', '/peers/bans'], ['DELETE', '/peers/bans/x'], ['GET', '/doctor'], ['POST', '/shutdown'], ['POST', '/uploads'], ['DELETE', '/uploads/x'], ['GET', '/openapi.json'], ['GET', '/no-such-route']
     ]
     for (const [method, url] of routes) {
       it(`${method} ${url} is refused without the token and with a wrong one`, async () => {
@@ -136,17 +137,6 @@ describe('gateway', () => {
       assert.match(String(metrics.headers['content-type']), /^text\/plain; version=0\.0\.4/)
     })
 
-    it('nodes takes the filters of the contract and names a wrong one', async () => {
-      const { body } = await call('GET', '/nodes?from=csv&to=parquet&converter=table/csv-parquet&limit=5&cursor=abc')
-      assert.deepEqual(body, { nodes: [], cursor: 'next' })
-      assert.deepEqual(node.filters, [{ from: 'csv', to: 'parquet', converter: 'table/csv-parquet', limit: 5, cursor: 'abc' }])
-      for (const [query, field] of [['limit=x', 'limit'], ['limit=0', 'limit'], ['limit=', 'limit'], ['limit=100000', 'limit'], ['form=csv', 'form']]) {
-        const refused = await call('GET', `/nodes?${query}`)
-        assert.equal(refused.status, 400, query)
-        assert.equal(refused.body.details.field, field)
-      }
-    })
-
     it('shutdown answers first, then begins', async () => {
       await gateway.start()
       const response = await fetch(`${gateway.url}/shutdown`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } })
@@ -171,15 +161,19 @@ describe('gateway', () => {
     it('openapi.json names every route', async () => {
       const { body } = await call('GET', '/openapi.json')
       assert.equal(body.openapi, '3.1.0')
-      assert.deepEqual(Object.keys(body.paths).toSorted(), ['/converters', '/events', '/health', '/jobs', '/jobs/{id}', '/jobs/{id}/output', '/livez', '/metrics', '/nodes', '/readyz', '/shutdown', '/status', '/uploads', '/uploads/{id}'])
+      assert.deepEqual(Object.keys(body.paths).toSorted(), ['/capabilities', '/converters', '/discover', '/doctor', '/events', '/health', '/jobs', '/jobs/{id}', '/jobs/{id}/output', '/livez', '/metrics', '/nodes', '/peers', '/peers/bans', '/peers/bans/{subject}', '/prices/posted', '/prices/spot', '/providers', '/readyz', '/shutdown', '/status', '/uploads', '/uploads/{id}'])
       assert.ok(body.paths['/jobs'].post.requestBody.content['application/json'].schema.properties.inputs)
       assert.deepEqual(body.paths['/health'].get.security, [])
+      const filters = ['converter', 'cursor', 'from', 'gpu_hours', 'latency_band', 'limit', 'max_price', 'min_memory_gb', 'resource_type', 'sort', 'to', 'unit']
+      for (const path of ['/nodes', '/discover']) assert.deepEqual(body.paths[path].get.parameters.map(({ name }: { name: string }) => name).toSorted(), filters)
+      assert.ok(body.paths['/prices/posted'].put.requestBody.content['application/json'].schema.properties.price)
+      for (const path of ['/nodes', '/discover', '/providers', '/capabilities', '/prices/spot']) assert.ok(body.paths[path].get.responses['200'].content['application/json'].schema.properties.view, path)
     })
   })
 
   describe('jobs', () => {
     it('submits what was sent', async () => {
-      const full = { ...JOB, from: 'csv', overwrite: true, settings: { header: 'true' }, place: 'remote', nodes: ['12D3KooW'], verify: 'all', blockBytes: 1000, deadlineSeconds: 5, inFlight: 64 }
+      const full = { ...JOB, from: 'csv', overwrite: true, settings: { header: 'true' }, place: 'remote', nodes: ['12D3KooW'], maxPrice: '250000', verify: 'all', blockBytes: 1000, deadlineSeconds: 5, inFlight: 64 }
       const { status, body, headers } = await call('POST', '/jobs', { body: full })
       assert.equal(status, 202)
       assert.equal(body.job, 'job1')
@@ -195,6 +189,7 @@ describe('gateway', () => {
       ['a number for a path', { ...JOB, output: 3 }, 'output'],
       ['an unknown place', { ...JOB, place: 'moon' }, 'place'],
       ['an unknown key', { ...JOB, outptu: 'x' }, 'outptu'],
+      ['a price with a point', { ...JOB, maxPrice: '0.25' }, 'maxPrice'],
       ['a fraction of a byte', { ...JOB, blockBytes: 1.5 }, 'blockBytes'],
       ['no time at all', { ...JOB, deadlineSeconds: 0 }, 'deadlineSeconds'],
       ['a setting that is no text', { ...JOB, settings: { a: 1 } }, 'settings.a'],

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { tmpdir } from 'node:os'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import fc from 'fast-check'
+import { ADVERT_OLD_MS, BOOTSTRAP_TRIED_MAX, checksOf, chooseNeighbours, CLOCK_REFUSED_MS, CLOCK_WARNING_MS, DISK_FULL_BYTES, DISK_LOW_BYTES, examine, LOOP_WARNING_MS, NEIGHBOURS_ASKED_MAX, SETTLING_SECONDS, type DialbackFact, type DoctorFacts, type DoctorParts } from '../../daemon/doctor.ts'
+import type { DoctorCheck, NodeStatus } from '../../daemon/gateway/index.ts'
+
+const PEERS = ['12D3KooWRBy97UB99e3J6hiPesre1MZeuNQvfan4gBziswrRJsNK', '12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN'] as const
+const NAMES = ['state', 'version', 'disk', 'listen', 'bootstrap', 'peers', 'dht', 'reachability', 'clock', 'engines', 'advert', 'event loop']
+
+const reached: DialbackFact = { observed: '/ip4/192.0.2.7/tcp/50000', answers: [{ address: '/ip4/127.0.0.1/tcp/4001', outcome: 'not-tried', reason: 'another IP address' }, { address: `/ip4/192.0.2.7/tcp/4001/p2p/${PEERS[0]}`, outcome: 'reachable', reason: '' }], clockAheadMs: 5 }
+const unreached = (outcome: DialbackFact['answers'][number]['outcome'], reason = 'why'): DialbackFact => ({ observed: '/ip4/192.0.2.7/tcp/50000', answers: [{ address: '/ip4/192.0.2.7/tcp/4001', outcome, reason }] })
+
+/** A healthy member of a private network. */
+const healthy: DoctorFacts = {
+  version: '0.1.0', runtime: 'v24.0.0', state: 'ready', uptimeSeconds: 600, works: true, privateNetwork: true, mdns: true,
+  listen: [`/ip4/127.0.0.1/tcp/4001/p2p/${PEERS[0]}`, `/ip4/192.0.2.7/tcp/4001/p2p/${PEERS[0]}`],
+  bootstrap: [{ address: `/ip4/192.0.2.8/tcp/4001/p2p/${PEERS[1]}` }],
+  peers: 3, dhtPeers: 3, dataDir: '/data', freeBytes: 1e11, dialbacks: [reached, reached, reached], clocks: [5, -20, 12],
+  engines: { slots: 4, bwrap: true, rlimits: true, sandbox: 'auto' }, advert: { ageMs: 60_000, converters: 12, draining: false }, loopDelayMs: 3, agents: ['weft/0.1.0']
+}
+
+const check = (name: string, changes: Partial<DoctorFacts>): DoctorCheck => {
+  const found = checksOf({ ...healthy, ...changes }).find(one => one.name === name)
+  assert.ok(found != null)
+  return found
+}
+const stateOf = (name: string, changes: Partial<DoctorFacts>): string => check(name, changes).state
+
+describe('doctor', () => {
+  it('finds nothing wrong with a healthy node', () => {
+    const checks = checksOf(healthy)
+    assert.deepEqual(checks.map(({ name }) => name), NAMES)
+    assert.deepEqual(checks.filter(({ state }) => state !== 'ok'), [])
+    assert.equal(check('reachability', {}).says, '3 of 3 neighbours reached /ip4/192.0.2.7/tcp/4001')
+  })
+
+  it('says what to do about everything that is not in order, whatever the facts', () => {
+    const outcome = fc.constantFrom('reachable', 'foreign', 'refused', 'timeout', 'unreachable', 'not-tried')
+    const address = fc.constantFrom('/ip4/127.0.0.1/tcp/1', '/ip4/192.0.2.7/tcp/4001', '/ip6/::1/tcp/2', '/dns4/x.example/tcp/5', '')
+    const dialback = fc.record({ observed: address, answers: fc.array(fc.record({ address, outcome, reason: fc.constantFrom('', 'why') }), { maxLength: 4 }), clockAheadMs: fc.integer(), failure: fc.constant('busy') }, { requiredKeys: ['observed', 'answers'] })
+    const facts = fc.record({
+      version: fc.constant('0.1.0'), runtime: fc.constant('v24.0.0'), state: fc.constantFrom('starting', 'ready', 'draining', 'stopping'), uptimeSeconds: fc.nat(), works: fc.boolean(), privateNetwork: fc.boolean(), mdns: fc.boolean(),
+      listen: fc.array(address.filter(text => text !== ''), { maxLength: 3 }), bootstrap: fc.array(fc.record({ address, problem: fc.string({ unit: 'binary' }) }, { requiredKeys: ['address'] }), { maxLength: 3 }),
+      peers: fc.nat(5), dhtPeers: fc.nat(5), dataDir: fc.constant('/data'), freeBytes: fc.nat(), dialbacks: fc.array(dialback, { maxLength: 3 }), clocks: fc.array(fc.integer(), { maxLength: 3 }),
+      engines: fc.record({ slots: fc.nat(64), bwrap: fc.boolean(), rlimits: fc.boolean(), sandbox: fc.constantFrom('auto', 'require', 'off') }),
+      advert: fc.record({ ageMs: fc.integer(), converters: fc.nat(), draining: fc.boolean() }), loopDelayMs: fc.nat(), agents: fc.array(fc.constantFrom('weft/9.0.0', 'weft/0.0.1', 'other', 'weft/1.x.2'))
+    }, { requiredKeys: ['version', 'runtime', 'state', 'uptimeSeconds', 'works', 'privateNetwork', 'mdns', 'listen', 'bootstrap', 'peers', 'dhtPeers', 'dataDir', 'dialbacks', 'clocks', 'engines', 'loopDelayMs', 'agents'] })
+    fc.assert(fc.property(facts, arbitrary => {
+      const checks = checksOf(arbitrary as DoctorFacts)
+      assert.deepEqual(checks.map(({ name }) => name), NAMES)
+      for (const { name, state, says, mend } of checks) {
+        assert.ok(says.length > 0 && !/undefined|NaN|\n/.test(says), `${name}: ${says}`)
+        assert.equal(mend != null && mend.length > 0, state !== 'ok', name)
+      }
+    }), { numRuns: 200 })
+  })
+
+  it('knows a disk that fills', () => {
+    assert.deepEqual([DISK_LOW_BYTES, DISK_LOW_BYTES - 1, DISK_FULL_BYTES - 1].map(freeBytes => stateOf('disk', { freeBytes })), ['ok', 'warning', 'failed'])
+    const { freeBytes: _, ...unknown } = healthy
+    assert.equal(checksOf(unknown).find(({ name }) => name === 'disk')?.state, 'failed')
+  })
+
+  it('names the configuration to change where a private network listens on loopback', () => {
+    const { state, mend } = check('listen', { listen: ['/ip4/127.0.0.1/tcp/4005'] })
+    assert.equal(state, 'warning')
+    assert.match(mend ?? '', /^weft config set listen \/ip4\/0\.0\.0\.0\/tcp\/4005 /)
+    assert.equal(stateOf('listen', { listen: [] }), 'warning')
+    // A test network on one machine.
+    assert.equal(stateOf('listen', { listen: ['/ip4/127.0.0.1/tcp/4005'], privateNetwork: false, bootstrap: [{ address: '/ip4/127.0.0.1/tcp/1/p2p/x' }] }), 'ok')
+    assert.equal(stateOf('listen', { listen: ['/ip4/127.0.0.1/tcp/4005'], privateNetwork: false }), 'warning')
+  })
+
+  it('fails where no bootstrap address answers and nobody is there, and warns where others are', () => {
+    const silent = [{ address: '/ip4/192.0.2.8/tcp/1/p2p/x', problem: 'no answer in time' }]
+    assert.deepEqual([0, 2].map(peers => stateOf('bootstrap', { bootstrap: silent, peers })), ['failed', 'warning'])
+    assert.equal(stateOf('bootstrap', { bootstrap: silent, peers: 0, uptimeSeconds: SETTLING_SECONDS - 1 }), 'warning')
+    assert.equal(stateOf('bootstrap', { bootstrap: [...silent, ...healthy.bootstrap], peers: 0 }), 'warning')
+    assert.equal(check('bootstrap', { bootstrap: [...silent, ...healthy.bootstrap] }).says, '1 of 2 addresses connected; /ip4/192.0.2.8/tcp/1/p2p/x: no answer in time')
+    assert.equal(stateOf('bootstrap', { bootstrap: [] }), 'ok')
+  })
+
+  it('tells a lonely node how others come', () => {
+    assert.match(check('peers', { peers: 0 }).mend ?? '', /weft invite.*weft join/)
+    assert.match(check('peers', { peers: 0, privateNetwork: false }).mend ?? '', /weft config set bootstrap/)
+    assert.equal(stateOf('dht', { dhtPeers: 0 }), 'warning')
+    assert.equal(stateOf('dht', { dhtPeers: 0, peers: 0 }), 'ok')
+  })
+
+  it('names the likely cause where neighbours do not get through', () => {
+    const cases: Array<[DialbackFact['answers'][number]['outcome'], RegExp]> = [['refused', /refuses TCP port 4001/], ['timeout', /drops TCP port 4001.*NAT/], ['foreign', /another program or machine/], ['unreachable', /no route/]]
+    for (const [outcome, expected] of cases) {
+      const { state, says, mend } = check('reachability', { dialbacks: [unreached(outcome), reached, unreached(outcome)] })
+      assert.equal(state, 'warning')
+      assert.match(says, /^1 of 3 neighbours reached \/ip4\/192\.0\.2\.7\/tcp\/4001: why$/)
+      assert.match(mend ?? '', expected)
+    }
+    assert.equal(check('reachability', { dialbacks: [unreached('timeout')] }).says, '0 of 1 neighbour reached /ip4/192.0.2.7/tcp/4001: why')
+    assert.equal(stateOf('reachability', { dialbacks: [unreached('timeout'), reached] }), 'ok')
+    assert.match(check('reachability', { dialbacks: [unreached('not-tried', 'another IP address than 192.0.2.7')] }).says, /seen at \/ip4\/192\.0\.2\.7\/tcp\/50000: another IP address/)
+    assert.match(check('reachability', { dialbacks: [{ observed: '', answers: [], failure: 'it is busy' }] }).says, /it is busy/)
+    assert.equal(stateOf('reachability', { peers: 0, dialbacks: [] }), 'ok')
+    // A neighbour that could not be asked says nothing for or against.
+    assert.equal(check('reachability', { dialbacks: [{ observed: '', answers: [], failure: 'it is busy' }, reached] }).says, '1 of 1 neighbour reached /ip4/192.0.2.7/tcp/4001')
+  })
+
+  it('compares clocks by what most neighbours say', () => {
+    assert.equal(stateOf('clock', { clocks: [] }), 'ok')
+    assert.equal(stateOf('clock', { clocks: [0, 1, 10 * CLOCK_REFUSED_MS] }), 'ok')
+    assert.match(check('clock', { clocks: [CLOCK_WARNING_MS, CLOCK_WARNING_MS] }).says, /^behind those of 2 neighbours by 30 s$/)
+    assert.equal(stateOf('clock', { clocks: [-CLOCK_REFUSED_MS, -CLOCK_REFUSED_MS, 0] }), 'failed')
+    assert.match(check('clock', { clocks: [-CLOCK_REFUSED_MS] }).says, /^ahead of that of the neighbour asked/)
+  })
+
+  it('sees to the sandbox, the advert, the event loop and the version', () => {
+    const engines = healthy.engines
+    assert.match(check('engines', { engines: { ...engines, bwrap: false } }).mend ?? '', /bubblewrap/)
+    assert.match(check('engines', { engines: { ...engines, bwrap: false, sandbox: 'off' } }).mend ?? '', /executor\.sandbox auto/)
+    const { advert, ...without } = healthy
+    assert.equal(checksOf(without).find(({ name }) => name === 'advert')?.state, 'failed')
+    assert.equal(checksOf({ ...without, works: false }).find(({ name }) => name === 'advert')?.state, 'ok')
+    assert.equal(stateOf('advert', { advert: { ...advert!, ageMs: ADVERT_OLD_MS + 1 } }), 'failed')
+    assert.equal(stateOf('advert', { advert: { ...advert!, draining: true } }), 'warning')
+    assert.equal(stateOf('event loop', { loopDelayMs: LOOP_WARNING_MS }), 'warning')
+    assert.equal(stateOf('state', { state: 'draining' }), 'warning')
+    assert.match(check('version', { agents: ['weft/0.0.9', 'weft/0.10.0'] }).says, /a neighbour runs 0\.10\.0/)
+    assert.doesNotMatch(check('version', { agents: ['weft/0.1.0', 'weft/0.0.99', 'other/9.9.9'] }).says, /neighbour/)
+  })
+
+  it('asks neighbours on different machines first', () => {
+    const at = (...addresses: string[]): string[] => chooseNeighbours(addresses.map(address => ({ address }))).map(({ address }) => address)
+    assert.deepEqual(at('/ip4/127.0.0.1/tcp/1', '/ip4/192.0.2.1/tcp/1', '/ip4/192.0.2.1/tcp/2', '/ip4/192.0.2.2/tcp/1'), ['/ip4/192.0.2.1/tcp/1', '/ip4/192.0.2.2/tcp/1', '/ip4/127.0.0.1/tcp/1'])
+    assert.deepEqual(at('/ip4/127.0.0.1/tcp/1', '/ip4/127.0.0.1/tcp/2'), ['/ip4/127.0.0.1/tcp/1', '/ip4/127.0.0.1/tcp/2'])
+    assert.equal(at(...Array.from({ length: 9 }, (_, i) => `/ip4/192.0.2.${i}/tcp/1`)).length, NEIGHBOURS_ASKED_MAX)
+  })
+})
+
+describe('doctor: gathering the facts', () => {
+  const signal = AbortSignal.timeout(10_000)
+  const [self, other] = PEERS.map(id => peerIdFromString(id)) as [ReturnType<typeof peerIdFromString>, ReturnType<typeof peerIdFromString>]
+
+  function parts (changes: Partial<DoctorParts> = {}): { parts: DoctorParts, dialled: string[] } {
+    const dialled: string[] = []
+    const status: NodeStatus = {
+      version: '0.1.0', peerId: self.toString(), operator: 'did:key:x', network: 'net', multiaddrs: ['/ip4/192.0.2.7/tcp/4001'], api: '', state: 'ready', peers: 1, uptimeSeconds: 100,
+      executor: { slots: 2, busy: 0, bwrap: true, rlimits: true }, load: { leases: 0, active: 0, jobs: 0 }, pid: 1, dataDir: tmpdir()
+    }
+    const greeted = { peer: other, connection: { remoteAddr: multiaddr('/ip4/192.0.2.8/tcp/4001') }, hello: { agent: 'weft/0.1.0' } }
+    const now = 1_000_000
+    return {
+      dialled,
+      parts: {
+        status: () => status,
+        network: {
+          peers: () => [greeted] as never,
+          dhtPeers: () => 1,
+          connect: async address => {
+            dialled.push(address)
+            throw new Error('connection refused')
+          }
+        },
+        registry: { view: () => [{ source: 'self', seen: now, advert: { issued: now - 1000, converters: [{}], draining: false } }, { source: 'direct', seen: now, advert: { issued: now + 400_000 } }] as never },
+        dialback: { ask: async () => reached },
+        loopDelay: { worst: () => 1 },
+        settings: { works: true, privateNetwork: true, mdns: true, bootstrap: [`/ip4/192.0.2.8/tcp/4001/p2p/${other.toString()}`], sandbox: 'auto' },
+        now: () => now,
+        ...changes
+      }
+    }
+  }
+
+  it('finds a healthy node healthy, and dials no bootstrap peer that is connected', async () => {
+    const made = parts()
+    const { checks } = await examine(made.parts, { signal })
+    // How full the disk of the machine is that runs this is no matter.
+    assert.deepEqual(checks.filter(({ state, name }) => state !== 'ok' && name !== 'disk'), [])
+    assert.deepEqual(made.dialled, [])
+  })
+
+  it('learns why bootstrap peers are silent, of a few of them, and never of itself', async () => {
+    const bootstrap = Array.from({ length: 8 }, (_, i) => `/ip4/192.0.2.${i}/tcp/1/p2p/12D3KooWLost${i}`)
+    const made = parts({ settings: { works: true, privateNetwork: true, mdns: true, sandbox: 'auto', bootstrap: [`/ip4/192.0.2.7/tcp/4001/p2p/${self.toString()}`, ...bootstrap] } })
+    const { checks } = await examine(made.parts, { signal })
+    assert.equal(made.dialled.length, BOOTSTRAP_TRIED_MAX)
+    assert.match(checks.find(({ name }) => name === 'bootstrap')?.says ?? '', /^0 of 8 addresses connected; .*: connection refused$/)
+  })
+
+  it('takes the clocks of adverts where nobody dialled back', async () => {
+    const made = parts({ dialback: { ask: async () => ({ observed: '', answers: [], failure: 'it is busy' }) } })
+    const { checks } = await examine(made.parts, { signal })
+    assert.equal(checks.find(({ name }) => name === 'clock')?.state, 'failed')
+  })
+})
