@@ -16,7 +16,7 @@ const SETTLE_MS = 15_000
 async function daemon (): Promise<{ readyMs: number, rssMb: number }> {
   const home = await mkdtemp(join(tmpdir(), 'weft-bench-'))
   const started = performance.now()
-  const child = spawn(process.execPath, [weft, 'start'], { env: { ...process.env, WEFT_HOME: home }, stdio: 'ignore' })
+  const child = spawn(process.execPath, [weft, 'start'], { env: { ...process.env, WEFT_EXECUTOR_SELF_MEASURE: 'off', WEFT_HOME: home }, stdio: 'ignore' })
   try {
     let readyMs = 0
     while (readyMs === 0) {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { configJsonSchema, loadConfig, resolvePaths, validateConfig, type LoadedConfig } from '../daemon/config/index.ts'
+import { configJsonSchema, loadConfig, resolvePaths, type LoadedConfig } from '../daemon/config/index.ts'
 import { SECRET_KEYS, withoutSecrets } from '../daemon/config/issues.ts'
 import { nearest } from '../daemon/config/suggest.ts'
 import { writeConfigValues } from './lib/config-file.ts'

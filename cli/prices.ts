@@ -7,6 +7,7 @@ import { Failure, usage } from './lib/failure.ts'
 import { fittedTable, type Column } from './lib/fitted-table.ts'
 import { freshnessText } from './lib/freshness.ts'
 import { print, printJson, tell } from './lib/terminal.ts'
+import { count } from './lib/units.ts'
 
 export function configure (command: Command): void {
   command.command('show', { isDefault: true }).description('what nodes ask now, by resource and by converter').option('--json', 'print JSON').action(show)
@@ -31,19 +32,22 @@ type Row = SpotPrices['converters'][number]
 /** @param width - characters; by default those of the terminal */
 export function pricesText ({ resources, converters, left_out: leftOut }: SpotPrices, width?: number): string {
   const spread = <T extends { count: number, min: string, median: string, max: string, unit: string }>(): Array<Column<T>> => [
-    { title: 'NODES', cell: ({ count }) => String(count), right: true },
+    { title: 'NODES', cell: row => String(row.count), right: true },
     { title: 'LEAST/H', cell: ({ min, unit }) => amountText(min, unit), right: true },
     { title: 'MEDIAN/H', cell: ({ median, unit }) => amountText(median, unit), right: true },
     { title: 'MOST/H', cell: ({ max, unit }) => amountText(max, unit), right: true, spare: 1 }
   ]
   const byResource = fittedTable<SpotPrices['resources'][number]>([{ title: 'RESOURCE', cell: ({ resource_type: type }) => type }, ...spread<SpotPrices['resources'][number]>()], resources, width)
-  const perGib = converters.some(row => row.per_gib != null)
+  // A converter that nobody measured, asked for by all like the resource itself, says nothing more.
+  const telling = converters.filter(row => row.per_gib != null || !resources.some(all => all.unit === row.unit && all.count === row.count && all.min === row.min && all.max === row.max))
+  const perGib = telling.some(row => row.per_gib != null)
   const byConverter = fittedTable<Row>([
     { title: 'CONVERTER', cell: ({ converter }) => converter },
     ...spread<Row>(),
     ...(perGib ? [{ title: 'MEDIAN/GIB', cell: ({ per_gib: gib, unit }: Row) => gib == null ? '-' : amountText(gib.median, unit), right: true }] : [])
-  ], converters, width)
-  return [byResource, '', byConverter, ...(leftOut > 0 ? [`... and ${leftOut} rows more`] : [])].join('\n')
+  ], telling, width)
+  const rest = converters.length - telling.length
+  return [byResource, ...(telling.length > 0 ? ['', byConverter] : []), ...(rest > 0 ? ['', `${count(rest, 'converter')} at the same prices; how fast, nobody has measured yet`] : []), ...(leftOut > 0 ? [`... and ${leftOut} rows more`] : [])].join('\n')
 }
 
 async function set (text: string, { unit, config: file, json = false }: { unit?: string, config?: string, json?: boolean }): Promise<void> {

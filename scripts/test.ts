@@ -6,7 +6,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -18,8 +18,13 @@ const patterns = args.filter(arg => !arg.startsWith('--'))
 const scratch = mkdtempSync(join(tmpdir(), 'weft-test-'))
 const leftOut = join(scratch, 'left-out')
 
-/** Two groups side by side, since end-to-end tests mostly wait for processes; the second is printed when the first is done. */
-const groups = patterns.length > 0 ? [patterns] : [['test/{unit,sim,integration}/**/*.test.ts'], ['test/e2e/**/*.test.ts']]
+/**
+ * Groups side by side, since end-to-end tests mostly wait for processes; all but the first are printed when those before are done. Of the end-to-end
+ * tests every file is in exactly one group: what is not named here is in the last.
+ */
+const e2e = globSync('test/e2e/**/*.test.ts', { cwd: root }).toSorted()
+const byUsers = (file: string): boolean => /(^|[\\/])(cli[\\/].*|bad-input.*|failures)\.test\.ts$/.test(file)
+const groups = patterns.length > 0 ? [patterns] : [['test/{unit,sim,integration}/**/*.test.ts'], e2e.filter(byUsers), e2e.filter(file => !byUsers(file))]
 const env = { ...process.env, WEFT_TEST_LEFT_OUT: leftOut, WEFT_TEST_CONVERTERS: '1', TMPDIR: scratch, NODE_ENV: 'test', ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }) }
 
 interface Group { code: number, output: string }

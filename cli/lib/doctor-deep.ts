@@ -71,7 +71,7 @@ async function readJournal (path: string): Promise<Journal> {
 
 function journalCheck ({ records, results, faults }: Journal): DoctorCheck {
   const unfinished = records.filter(({ phase }) => phase !== 'ended').length
-  const says = `${count(records.length, 'job')} and ${count(results, 'result')} readable${unfinished > 0 ? `, ${count(unfinished, 'job')} unfinished: settled or resumed at the next start` : ''}`
+  const says = `${count(records.length, 'job')} and ${count(results, 'result')} readable${unfinished > 0 ? `, ${count(unfinished, 'job')} unfinished: the next start ends them and says so` : ''}`
   if (faults.length === 0) return { name: 'journal', state: 'ok', says }
   return { name: 'journal', state: 'failed', says: `${count(faults.length, 'entry', 'entries')} unreadable: ${named(faults)}`, mend: 'the disk may be failing: look at it, keep a copy, and submit unfinished conversions again; inputs were never touched' }
 }
@@ -95,8 +95,8 @@ async function blocksCheck (folder: string, { stored }: Journal): Promise<Doctor
       faults.push(`${path}: ${oneLine((error as Error).message)}`)
     }
   }
-  if (faults.length > 0) return { name, state: 'failed', says: `${count(faults.length, 'stored block')} damaged: ${named(faults)}`, mend: 'remove these files: what is missing is converted again. Then look at the disk' }
-  if (missing.size > 0) return { name, state: 'warning', says: `${count(missing.size, 'stored block')} of unfinished jobs missing`, mend: 'nothing: they are converted again when the job is resumed' }
+  if (faults.length > 0) return { name, state: 'failed', says: `${count(faults.length, 'stored block')} damaged: ${named(faults)}`, mend: 'remove these files: no output depends on them. Then look at the disk' }
+  if (missing.size > 0) return { name, state: 'warning', says: `${count(missing.size, 'stored block')} of unfinished jobs missing`, mend: 'nothing: the next start ends these jobs; run the conversions again' }
   return { name, state: 'ok', says: `${count(files, 'stored block')} (${formatBytes(bytes)}), each with the bytes of its digest` }
 }
 

@@ -1,4 +1,10 @@
-/** Keys in the DHT: where a peer's record lies, and where the providers of a conversion are listed. */
+/**
+ * Keys in the DHT: where a peer's record lies, and where the providers of a conversion are listed.
+ *
+ * The providers of a conversion are spread over shards once there are more than SHARD_PROVIDERS_MAX, so that 100,000 of them do not load the eight peers
+ * nearest to one key. Nobody knows how many there are, and nobody has to agree on it: each provider goes as deep as the keys it looks at are full, leaves a
+ * sample of itself on the way up, and searchers read from the sample where to look. shards.ts has the rule; a small network has one key, number 0.
+ */
 import type { PeerId } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'

@@ -1,10 +1,27 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import fc from 'fast-check'
+import { deepChecks } from '../../cli/lib/doctor-deep.ts'
+import { offlineChecks } from '../../cli/lib/doctor-offline.ts'
+import { partialPath } from '../../daemon/block-convert/output-paths.ts'
+import { encodeRecord, encodeResult, recordKey, resultKey } from '../../daemon/coordinator/journal-entries.ts'
+import { openDataDir, type DataDir } from '../../daemon/store/index.ts'
+import { loadOrCreateIdentity } from '../../daemon/trust/index.ts'
+import { report } from './gateway/fake-node.ts'
 import { ADVERT_OLD_MS, BOOTSTRAP_TRIED_MAX, checksOf, chooseNeighbours, CLOCK_REFUSED_MS, CLOCK_WARNING_MS, DISK_FULL_BYTES, DISK_LOW_BYTES, examine, LOOP_WARNING_MS, NEIGHBOURS_ASKED_MAX, SETTLING_SECONDS, type DialbackFact, type DoctorFacts, type DoctorParts } from '../../daemon/doctor.ts'
+import * as registry from '../../daemon/dht-registry/constants.ts'
 import type { DoctorCheck, NodeStatus } from '../../daemon/gateway/index.ts'
+import * as market from '../../daemon/market/constants.ts'
+import * as network from '../../daemon/network/constants.ts'
+import * as dialback from '../../daemon/network/dialback-constants.ts'
+import * as task from '../../daemon/task-protocol/constants.ts'
+import * as trust from '../../daemon/trust/constants.ts'
 
 const PEERS = ['12D3KooWRBy97UB99e3J6hiPesre1MZeuNQvfan4gBziswrRJsNK', '12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN'] as const
 const NAMES = ['state', 'version', 'disk', 'listen', 'bootstrap', 'peers', 'dht', 'reachability', 'clock', 'engines', 'advert', 'event loop']
@@ -191,5 +208,114 @@ describe('doctor: gathering the facts', () => {
     const made = parts({ dialback: { ask: async () => ({ observed: '', answers: [], failure: 'it is busy' }) } })
     const { checks } = await examine(made.parts, { signal })
     assert.equal(checks.find(({ name }) => name === 'clock')?.state, 'failed')
+  })
+})
+
+describe('doctor without a daemon', () => {
+  let folder: string
+  let home: string
+  const stateIn = (checks: DoctorCheck[], name: string): string | undefined => checks.find(one => one.name === name)?.state
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'weft-doctor-'))
+    home = join(folder, 'home')
+  })
+
+  afterEach(async () => { await rm(folder, { recursive: true, force: true }) })
+
+  async function withDir (use: (dir: DataDir) => Promise<void>): Promise<void> {
+    await using dir = await openDataDir(home)
+    await use(dir)
+  }
+
+  async function configFile (text: string): Promise<string> {
+    const path = join(folder, 'config.json')
+    await writeFile(path, text)
+    return path
+  }
+
+  it('finds no fault with a node that was just made, or not made yet, and makes nothing', async () => {
+    const config = await configFile('{"network": "net-1"}')
+    const none = await offlineChecks(home, config)
+    assert.deepEqual(none.map(({ name, state }) => [name, state]), [['configuration', 'ok'], ['data directory', 'warning'], ['daemon', 'warning']])
+    assert.deepEqual(await readdir(folder), ['config.json'])
+    await withDir(async dir => { await loadOrCreateIdentity(dir, { network: 'net-1' }) })
+    const made = await offlineChecks(home, config)
+    assert.deepEqual(made.filter(({ state, name }) => state !== 'ok' && name !== 'disk').map(({ name }) => name), ['daemon'])
+    assert.deepEqual((await deepChecks(home)).map(({ state }) => state), ['ok', 'ok', 'ok'])
+  })
+
+  it('finds a broken configuration, open keys, a damaged key, and a newer format', async () => {
+    await withDir(async dir => { await loadOrCreateIdentity(dir, { network: 'net-1' }) })
+    await chmod(join(home, 'node.key'), 0o644)
+    await writeFile(join(home, 'operator.key'), 'no key')
+    await writeFile(join(home, 'version'), '99\n')
+    await chmod(home, 0o755)
+    const checks = await offlineChecks(home, await configFile('{"network": "net-1", "lissten": []}'))
+    assert.deepEqual(['configuration', 'node.key', 'operator.key', 'format', 'data directory'].map(name => stateIn(checks, name)), ['failed', 'failed', 'failed', 'failed', 'warning'])
+    assert.match(checks.find(({ name }) => name === 'configuration')?.says ?? '', /lissten/)
+    for (const { state, mend } of checks) assert.equal(mend == null, state === 'ok')
+  })
+
+  it('reads all of a data directory, and finds what was damaged in it', async () => {
+    const output = join(folder, 'out.parquet')
+    const small = Uint8Array.of(1, 2, 3)
+    const digest = createHash('sha256').update(small).digest()
+    const entry = { attempt: 1, units: 2, size: 3, digest, worker: 'local', bytes: small }
+    let stored = ''
+    await withDir(async dir => {
+      const journal = dir.journal('jobs')
+      await journal.append(recordKey(1, 'k1'), encodeRecord({ phase: 'ended', job: 'job-1', key: 'k1', report: { ...report('job-1'), state: 'done', outputs: [{ path: output, mediaType: 'x', bytes: 3, cid: 'c' }] } }))
+      await journal.append(resultKey('k1', 0), encodeResult(entry))
+      const sink = await dir.blocks.sink()
+      await sink.write(small)
+      stored = (await sink.finish()).path
+    })
+    assert.deepEqual((await deepChecks(home)).map(({ state }) => state), ['ok', 'ok', 'ok'])
+    await writeFile(stored, 'other bytes')
+    await writeFile(partialPath(output), '')
+    await withDir(async dir => {
+      await dir.journal('jobs').append(resultKey('k1', 1), encodeResult({ ...entry, digest: new Uint8Array(32) }))
+      await dir.journal('jobs').append(recordKey(2, 'k2'), Uint8Array.of(0xff))
+    })
+    const checks = await deepChecks(home)
+    assert.deepEqual(checks.map(({ name, state }) => [name, state]), [['journal', 'failed'], ['blocks', 'failed'], ['partial outputs', 'warning']])
+    assert.match(checks[0]?.says ?? '', /^2 entries unreadable/)
+    assert.ok((await readdir(folder)).some(name => name.endsWith('.weft-partial')))
+  })
+
+  it('leaves a data directory alone that somebody is using', async () => {
+    await using _dir = await openDataDir(home)
+    const [only] = await deepChecks(home)
+    assert.equal(only?.state, 'failed')
+    assert.match(only?.says ?? '', /another process is using/)
+  })
+})
+
+describe('docs/security.md', () => {
+  const unitOf = (name: string): Array<[string, number]> => /BYTES/.test(name)
+    ? [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10], ['B', 1]]
+    : /_MS(_|$)/.test(name) ? [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000], ['s', 1000], ['ms', 1]] : []
+
+  const written = (name: string, value: number): string => {
+    const unit = unitOf(name).find(([, factor]) => value % factor === 0)
+    return unit == null ? value.toLocaleString('en-US') : `${value / unit[1]} ${unit[0]}`
+  }
+
+  it('gives the limits as they are', () => {
+    const modules: Record<string, object> = {
+      'Strangers and connections': network, Streams: network, DHT: network, Gossip: network, 'Adverts and discovery': registry, 'Bulletins of prices and load': market, 'Dial-back': dialback, 'Signed things': trust, 'Work for others': task
+    }
+    let [section, rows] = ['', 0]
+    for (const line of readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8').split('\n')) {
+      section = /^### (.*)$/.exec(line)?.[1] ?? section
+      const [, name, value] = /^\| `([A-Z_]+)` \| ([^|]*) \|/.exec(line) ?? []
+      if (name == null) continue
+      const constant = (modules[section] as Record<string, unknown> | undefined)?.[name]
+      assert.equal(typeof constant, 'number', `${section}: ${name}`)
+      assert.equal(value, written(name, constant as number), `${section}: ${name}`)
+      rows++
+    }
+    assert.ok(rows > 80)
   })
 })

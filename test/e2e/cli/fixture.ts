@@ -16,7 +16,7 @@ export interface Running { child: ChildProcess, ended: Promise<Said>, stderr: ()
 export function environment (home: string, extra: Record<string, string> = {}): NodeJS.ProcessEnv {
   const kept = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(WEFT_|XDG_|NO_COLOR|FORCE_COLOR)/.test(name)))
   // One cache for all, or each of many short runs would strip every type again.
-  return { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'weft-test-compile'), ...kept, WEFT_HOME: home, ...extra }
+  return { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'weft-test-compile'), ...kept, WEFT_EXECUTOR_SELF_MEASURE: 'off', WEFT_HOME: home, ...extra }
 }
 
 export class User {

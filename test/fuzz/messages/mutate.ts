@@ -119,9 +119,21 @@ function changedList (random: Random, list: unknown[], depth: number): unknown[]
   switch (below(random, 8)) {
     case 0: return list.toSpliced(at, 1)
     case 1: return [...list, list[at]]
-    case 2: return Array.from({ length: pick(random, [17, 64, 513, 2000]) }, () => list[at])
+    case 2: {
+      // Lists of lists of lists: three changes could otherwise make a value of billions.
+      const most = Math.max(1, Math.floor(ENTRIES_MAX / entriesOf(list[at])))
+      return Array.from({ length: Math.min(most, pick(random, [17, 64, 513, 2000])) }, () => list[at])
+    }
     default: return list.with(at, changedValue(random, list[at], depth + 1))
   }
+}
+
+/** Entries of a list that is made long, all levels together. */
+const ENTRIES_MAX = 20_000
+
+function entriesOf (value: unknown): number {
+  if (Array.isArray(value)) return value.reduce((sum: number, entry) => sum + entriesOf(entry), 1)
+  return isMap(value) ? Object.values(value).reduce((sum: number, entry) => sum + entriesOf(entry), 1) : 1
 }
 
 function changedMap (random: Random, map: Record<string, unknown>, depth: number): Record<string, unknown> {

@@ -1,6 +1,6 @@
 /** A conversion with very many providers, without a network: who is listed where, by the production rules. Seeded. */
 import { numberOf, listedIn, placeOf, shardOf, SearchPlan, step, walkFrom, type Answer, type Place, type Shard } from '../../../daemon/dht-registry/shards.ts'
-import { SHARD_SAMPLE_MIN } from '../../../daemon/dht-registry/constants.ts'
+import { FIND_KEY_CANDIDATES_MAX, SHARD_SAMPLE_MIN } from '../../../daemon/dht-registry/constants.ts'
 
 const RANKS = 33
 
@@ -63,12 +63,15 @@ export class ShardModel {
     return Math.max(0, ...[...this.keys.values()].map(({ listed }) => listed))
   }
 
-  /** What one search asks. */
-  search (plan: SearchPlan, count?: Map<number, number>): Set<number> {
+  /** What one search asks, which ends once it has so many candidates. */
+  search (plan: SearchPlan, count?: Map<number, number>, candidates = Infinity): Set<number> {
     const asked = new Set<number>()
-    for (let shard = plan.next(); shard != null; shard = plan.next()) {
+    let found = 0
+    for (let shard = plan.next(); shard != null && found < candidates; shard = plan.next()) {
       asked.add(numberOf(shard))
-      plan.answered(shard, this.look(shard, count))
+      const answer = this.look(shard, count)
+      found += Math.min(answer.listed, FIND_KEY_CANDIDATES_MAX)
+      plan.answered(shard, answer)
     }
     return asked
   }
