@@ -20,7 +20,7 @@ import { createCoordinator, createLocalWorker, createWorkerSource } from './coor
 import { advertSelectors, advertValidators, createRegistry, openFloors } from './dht-registry/index.ts'
 import { examine } from './doctor.ts'
 import { createExecutor, selfMeasure, withFaults, withThroughput } from './executor/index.ts'
-import { createGateway, type NodeApi, type NodeStatus } from './gateway/index.ts'
+import { ApiError, createGateway, type NodeApi, type NodeStatus } from './gateway/index.ts'
 import { createLoopDelay } from './health/index.ts'
 import type { Log } from './log.ts'
 import { createPriceGossip } from './market/index.ts'
@@ -88,7 +88,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   const floors = await openFloors({ db: dir.db })
   const network = await createNetwork({
     identity,
-    config: { name: config.network, ...(config.secret === '' ? {} : { secret: Buffer.from(config.secret, 'base64url') }), listen: embedded ? [] : config.listen, bootstrap: config.bootstrap, dhtMode: embedded ? 'client' : config.dht.mode, mdns, allow: config.peers.allow, deny: config.peers.deny, roles: works ? ['worker', 'requester'] : ['requester'], agent: `weft/${VERSION}` },
+    config: { name: config.network, ...(config.secret === '' ? {} : { secret: Buffer.from(config.secret, 'base64url') }), listen: embedded ? [] : config.listen, announce: embedded ? [] : config.announce, bootstrap: config.bootstrap, dhtMode: embedded ? 'client' : config.dht.mode, mdns, allow: config.peers.allow, deny: config.peers.deny, roles: works ? ['worker', 'requester'] : ['requester'], agent: `weft/${VERSION}` },
     log: log.child({ module: 'network' }),
     db: dir.db,
     validators: advertValidators({ network: config.network, floors }),
@@ -158,7 +158,10 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
     state: () => state,
     gossip,
     posted: () => announcements.posted,
-    setPrice: async (price, unit) => { await announcements.setPrice(price, unit) },
+    setPrice: async (price, unit = announcements.posted.unit) => {
+      if (unit === config.prices.unit && BigInt(price) < BigInt(config.policy.minPrice)) throw new ApiError(422, 'below-minimum', `this node takes no work for less than ${config.policy.minPrice} micro${unit} per resource hour (policy.minPrice): post at least that, or lower it`)
+      await announcements.setPrice(price, unit)
+    },
     doctor: async ({ signal }) => await examine({ status: () => api.status(), network, registry, dialback, loopDelay, settings }, { signal }),
     shutdown: () => { closing.abort() }
   })

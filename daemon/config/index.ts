@@ -33,6 +33,8 @@ export interface Config {
   }
   /** Multiaddrs to listen on. */
   listen: string[]
+  /** Multiaddrs told to others instead of those listened on. */
+  announce: string[]
   /** Multiaddrs (with `/p2p/<peer id>`) dialled at start. */
   bootstrap: string[]
   discovery: {

@@ -23,6 +23,7 @@ const address = z.string().refine(isMultiaddr, { error: 'expected a multiaddr li
 const peerAddress = address.refine(text => text.includes('/p2p/'), { error: 'expected a multiaddr that ends in /p2p/<peer id>' })
 const subject = z.string().regex(/^((12D3KooW|16Uiu2|Qm)|did:key:z6Mk)[1-9A-HJ-NP-Za-km-z]+$/, { error: 'expected a peer id like 12D3KooW... or an operator like did:key:z6Mk...' })
 const hours = z.string().refine(text => parseHours(text) != null, { error: 'expected hours of UTC like "22:00-06:00" or "Mon-Fri 18:00-08:00"' })
+const WHOLE = /^\d+$/
 const money = z.string().regex(/^(0|[1-9]\d{0,18})$/, { error: 'expected a whole number of 10^-6 units as text, like "0" or "250000"' })
 /** A number, or `auto`: left out of the configuration, so that the part that knows the machine decides. */
 const automatic = (number: z.ZodNumber): z.ZodType<number | undefined, number | 'auto' | undefined> =>
@@ -50,6 +51,8 @@ export const configSchema = z.strictObject({
   }, 'Who may connect, whatever they know.'),
   listen: list(address).default(['/ip4/127.0.0.1/tcp/0'])
     .describe('Multiaddrs to listen on. The default is loopback with any free port; for a network of machines, for instance "/ip4/0.0.0.0/tcp/4001".'),
+  announce: list(address).default([])
+    .describe('Multiaddrs to tell others instead of those listened on, for instance the outside of a router that forwards a port: "/ip4/203.0.113.7/tcp/4001".'),
   bootstrap: list(peerAddress).default([])
     .describe('Multiaddrs, with /p2p/<peer id>, of peers to connect to at start. A join string (what "weft invite" prints) may stand here, too.'),
   discovery: section({
@@ -92,7 +95,7 @@ export const configSchema = z.strictObject({
     minPrice: money.default('0')
       .describe('Work offered for less (10^-6 of prices.unit per resource hour) is refused.'),
     hours: list(hours).default([])
-      .describe('When this node takes work, in UTC, for instance ["Mon-Fri 18:00-08:00", "Sat-Sun 00:00-24:00"]. Empty: always. What runs at the end of an hour is finished.')
+      .describe('When this node takes work, in UTC, for instance ["Mon-Fri 18:00-08:00", "Sat-Sun 00:00-24:00"]. Empty: always. Jobs that run when an hour ends are finished; no new ones are taken.')
   }, 'What work this node takes. Local policy always wins.'),
   converters: section({
     disable: list(z.string().min(1)).default([])
@@ -119,6 +122,9 @@ export const configSchema = z.strictObject({
   const refuse = (path: string[], message: string): void => { context.addIssue({ code: 'custom', path, message, input: config }) }
   const testOnly = `is for test networks only (network names that start with '${TEST_NETWORK_PREFIX}'; this one is '${config.network}')`
   if (!testing && config.test.faults.length > 0) refuse(['test', 'faults'], testOnly)
+  const [asked, least] = [config.prices.perHour, config.policy.minPrice]
+  // Also called where a value is of the wrong type, which has its own message.
+  if (config.policy.accept && WHOLE.test(asked) && WHOLE.test(least) && BigInt(asked) < BigInt(least)) refuse(['prices', 'perHour'], `asks less (${asked}) than policy.minPrice (${least}), so that nobody who pays what is asked would be served`)
   if (!testing && config.test.seed !== '') refuse(['test', 'seed'], testOnly)
 }).describe('Configuration of a weft daemon. Precedence: flag > WEFT_* variable > --config FILE > $XDG_CONFIG_HOME/weft/config.json > default.')
 

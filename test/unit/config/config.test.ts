@@ -135,6 +135,9 @@ describe('config', () => {
         [{ prices: { perHour: '1.5' } }, 'prices.perHour', /whole number/],
         [{ network: 'Two Words' }, 'network', /lower-case/],
         [{ trust: { peers: ['bob'] } }, 'trust.peers[0]', /peer id/],
+        [{ peers: { deny: ['bob'] } }, 'peers.deny[0]', /did:key/],
+        [{ policy: { hours: ['always'] } }, 'policy.hours[0]', /hours of UTC like/],
+        [{ policy: { minPrice: '5' } }, 'prices.perHour', /asks less \(0\) than policy\.minPrice \(5\)/],
         [{ log: null }, 'log', /expected an object in braces, found null/]
       ]
       for (const [content, key, words] of cases) {
