@@ -12,10 +12,12 @@ const BENCHES: Record<string, () => Promise<Bench>> = {
   transfer: () => import('./transfer.ts'),
   tables: () => import('./tables.ts'),
   memory: () => import('./memory.ts'),
-  idle: () => import('./idle.ts')
+  idle: () => import('./idle.ts'),
+  gossip: () => import('./gossip.ts'),
+  discovery: () => import('./discovery.ts')
 }
 
-const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@duckdb/node-api', 'apache-arrow', 'level', 'hyparquet']
+const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@libp2p/kad-dht', '@libp2p/gossipsub', '@duckdb/node-api', 'apache-arrow', 'level', 'hyparquet']
 
 function versionOf (name: string): string {
   const file = join(import.meta.dirname, '..', 'node_modules', name, 'package.json')
@@ -34,7 +36,7 @@ const args = process.argv.slice(2)
 const json = args.includes('--json')
 const runsAt = args.indexOf('--runs')
 const runs = runsAt >= 0 ? Number(args[runsAt + 1]) : 5
-const name = args.find((arg, i) => !arg.startsWith('--') && i !== runsAt + 1) ?? ''
+const name = args.find((arg, i) => !arg.startsWith('--') && (runsAt < 0 || i !== runsAt + 1)) ?? ''
 const load = BENCHES[name]
 if (load == null || !Number.isInteger(runs) || runs < 1) {
   console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--json] [--runs N]`)

@@ -1,14 +1,13 @@
 /** The network side of the node's public API: what the registry and the connections know, as the gateway shows it. */
 import { ConversionError, mediaTypeOf } from './block-convert/index.ts'
+import { isWithin } from './config/index.ts'
 import type { ProviderView, Registry } from './dht-registry/index.ts'
 import { ApiError, selectNodes, type BanInfo, type NetworkView, type NodeApi, type NodeView, type PeerInfo, type PostedPrice } from './gateway/index.ts'
 import { pricePerGib } from './market/index.ts'
 import type { Network, PeerView } from './network/index.ts'
 import type { Identity } from './trust/index.ts'
 
-const MINUTE_MS = 60_000
-const DAY_MINUTES = 24 * 60
-const WEEK_MINUTES = 7 * DAY_MINUTES
+const WEEK_MINUTES = 7 * 24 * 60
 
 export interface NetworkApiComponents {
   identity: Identity
@@ -110,12 +109,7 @@ export function withDerivedPrices (node: NodeView): NodeView {
 
 /** @param hours - minutes of the UTC week, the end excluded; one that ends before it begins goes over Sunday midnight */
 export function isOpen (hours: Array<[from: number, to: number]>, at: number): boolean {
-  // 1970-01-01 was a Thursday.
-  const minute = (Math.floor(at / MINUTE_MS) + 3 * DAY_MINUTES) % WEEK_MINUTES
-  return hours.length === 0 || hours.some(([from, to]) => {
-    const end = to <= from ? to + WEEK_MINUTES : to
-    return (minute >= from && minute < end) || (minute + WEEK_MINUTES >= from && minute + WEEK_MINUTES < end)
-  })
+  return isWithin(hours.map(([from, to]) => [from, to <= from ? to + WEEK_MINUTES : to]), at)
 }
 
 /** Hundredths of a millisecond: what is beyond is noise. */

@@ -136,7 +136,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
       log: log.child({ module: 'coordinator' })
     }),
     log: log.child({ module: 'coordinator' })
-  }, { priceUnit: config.prices.unit })
+  }, { priceUnit: () => announcements.posted.unit })
 
   const dialback = createDialback(network, log.child({ module: 'network' }))
   const settings = { works, privateNetwork: config.secret !== '', mdns, bootstrap: config.bootstrap, sandbox: config.executor.sandbox }

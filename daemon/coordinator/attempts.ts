@@ -1,5 +1,6 @@
 /** The part of the job machine about workers and attempts: who is there, what each has, what a failure leads to. */
 import { Attempt, type Block } from './block-table.ts'
+import { NOTICE_EVERY_MS } from './constants.ts'
 import { afterFailure, pauseMs } from './failure-policy.ts'
 import type { JobState } from './job-state.ts'
 import type { JobEventIn } from './machine-types.ts'
@@ -9,6 +10,7 @@ import type { WorkerEntry } from './worker-table.ts'
 export class Attempts {
   readonly #state: JobState
   #scanAt: number | undefined
+  #tellAt = Infinity
 
   constructor (state: JobState) {
     this.#state = state
@@ -19,8 +21,13 @@ export class Attempts {
     return this.#scanAt
   }
 
+  /** When something is to be said of a price that could not be said at once; Infinity: nothing. */
+  get tellAt (): number {
+    return this.#tellAt
+  }
+
   onJoined (event: Extract<JobEventIn, { type: 'joined' }>): void {
-    const { workers, out, phase } = this.#state
+    const { workers, out, phase, faults } = this.#state
     const worker = workers.obtain(event.worker, event.kind)
     if (worker.live) this.onLost(worker.id, 'attached again')
     if (worker.distrusted || worker.out != null || phase !== 'running') {
@@ -29,6 +36,7 @@ export class Attempts {
     }
     worker.join(event.kind, event.slots, event.bytesPerSecond)
     worker.tooDear = undefined
+    if (faults.has('declared-slots')) worker.ramp = Infinity
     out.news({ type: 'worker', peer: worker.id, change: 'joined' })
     const asked = event.asked ?? worker.asked
     if (asked != null) this.onPriced(worker.id, asked)
@@ -36,14 +44,31 @@ export class Attempts {
 
   /** Who asks too much gets nothing more, and finishes what it has; when its price falls back it gets blocks again. */
   onPriced (id: string, asked: Asked): void {
-    const { workers, out } = this.#state
+    const { workers } = this.#state
     const worker = workers.get(id)
     if (worker == null) return
-    const before = worker.tooDear
     workers.price(worker, asked)
-    if (!worker.usable || (before == null) === (worker.tooDear == null)) return
-    if (worker.tooDear != null) out.news({ type: 'worker', peer: id, change: 'refused', reason: `price: ${worker.tooDear}` })
-    else out.news({ type: 'worker', peer: id, change: 'joined', reason: 'its price is within the limit again' })
+    if (worker.usable && worker.dearTold !== (worker.tooDear != null)) this.#tellAt = Math.min(this.#tellAt, worker.priceToldAt + NOTICE_EVERY_MS)
+  }
+
+  /** Says of whom the price is paid no more, or again: as it is now, and of one worker not more often than the notices may come. */
+  tellPrices (): void {
+    const { now, workers, out } = this.#state
+    if (now < this.#tellAt) return
+    this.#tellAt = Infinity
+    for (const worker of workers.list) {
+      const dear = worker.tooDear
+      if (!worker.usable || worker.dearTold === (dear != null)) continue
+      const at = worker.priceToldAt + NOTICE_EVERY_MS
+      if (now < at) {
+        this.#tellAt = Math.min(this.#tellAt, at)
+        continue
+      }
+      worker.dearTold = dear != null
+      worker.priceToldAt = now
+      if (dear != null) out.news({ type: 'worker', peer: worker.id, change: 'refused', reason: `price: ${dear}` })
+      else out.news({ type: 'worker', peer: worker.id, change: 'joined', reason: 'its price is within the limit again' })
+    }
   }
 
   onSlots (id: string, slots: number): void {

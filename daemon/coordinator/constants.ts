@@ -29,6 +29,13 @@ export const MERGE_BATCH_BLOCKS = 4096
 /** A worker near the end of the job gets a block only if it would be done within this factor of the best worker's time. */
 export const TAIL_PATIENCE = 1.5
 
+/** Blocks a peer has out at least, and at most before it returned a result in this job: the slots it declares prove nothing. */
+export const FIRST_BLOCKS = 2
+/** Later a peer has out what it does in this time by its measured speed, in milliseconds: enough that no round trip or slow disk idles it ... */
+export const AHEAD_MS = 5000
+/** ... or, where blocks take long, this many times what it is seen to do side by side: room to find out that it can do more. */
+export const AHEAD_GAIN = 4
+
 /** Halve a worker's measurement of speed after this many busy milliseconds, so that it follows the present. */
 export const RATE_WINDOW_MS = 20_000
 
@@ -58,11 +65,18 @@ export interface JobLimits {
   noneMs: number
   /** The same when workers were there and were lost: they may come back. */
   rejoinMs: number
+  /** The same when workers are there and ask too much: the next search or bulletin may tell of a lower price. */
+  priceMs: number
   /** How long the first search for workers may take. */
   searchMs: number
   /** How long one attempt may take before it is cancelled and given to somebody else. */
   attemptMs: number
 }
+
+/** Milliseconds between two searches of a running job: a newcomer's advert comes by itself, so this is only a safety net. */
+export const SEARCH_EVERY_MS = 5_000
+/** Milliseconds that the search itself, and what it tells of prices, may take beyond that before a job gives its dear workers up. */
+const SEARCH_GRACE_MS = 2_500
 
 export const JOB_LIMITS: JobLimits = {
   engineFailures: 3,
@@ -74,6 +88,7 @@ export const JOB_LIMITS: JobLimits = {
   retryMsMax: 10_000,
   noneMs: 1000,
   rejoinMs: 15_000,
+  priceMs: SEARCH_EVERY_MS + SEARCH_GRACE_MS,
   searchMs: 30_000,
   attemptMs: 15 * 60_000
 }
@@ -83,6 +98,12 @@ export const JOB_LIMITS: JobLimits = {
  * an input with more of them contradicts itself in many columns, and each change would throw away everything done so far.
  */
 export const EPOCHS_BEFORE_PROOF = 2
+
+/**
+ * Milliseconds between two notices of the same worker's price, and between two of the same peer's refusal, at least: prices may move with
+ * every bulletin, and who flaps must not fill the events of a job.
+ */
+export const NOTICE_EVERY_MS = 1000
 
 /** Notes of one report, at most; the last one says how many more there were. Reports are kept in memory and in the journal. */
 export const NOTES_MAX = 64

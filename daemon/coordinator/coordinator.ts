@@ -13,6 +13,7 @@ import { HISTORY_MAX, INPUTS_MAX, JOBS_MAX, PRICE_UNIT_DEFAULT } from './constan
 import { JobRefusedError } from './errors.ts'
 import { outputExists, toJobError, toOutputError } from './job-errors.ts'
 import { RunningJob, type JobComponents } from './job.ts'
+import { JOURNAL_NAME } from './journal-entries.ts'
 import { parsePrice } from './prices.ts'
 import { settleJournal } from './settle-journal.ts'
 import { makeSpec } from './spec.ts'
@@ -31,8 +32,11 @@ export interface CoordinatorComponents {
 export interface CoordinatorInit {
   /** Slots that may take part in a job, for the size of its blocks. @default the machine's cores */
   slots?: () => number
-  /** What this node counts prices in (`JobRequest.maxPrice`). @default PRICE_UNIT_DEFAULT */
-  priceUnit?: string
+  /**
+   * What this node counts prices in (`JobRequest.maxPrice`): asked when a job is submitted, and then the job's own, whatever the node counts in
+   * later. @default PRICE_UNIT_DEFAULT
+   */
+  priceUnit?: () => string
 }
 
 export function createCoordinator (components: CoordinatorComponents, init: CoordinatorInit = {}): Coordinator {
@@ -48,7 +52,8 @@ class JobCoordinator implements Coordinator {
   readonly #components: CoordinatorComponents
   readonly #journal: Journal
   readonly #refs: BlockRefs
-  readonly #jobComponents: JobComponents
+  readonly #jobComponents: Omit<JobComponents, 'priceUnit'>
+  readonly #priceUnit: () => string
   readonly #clock: Clock
   readonly #running = new Map<string, RunningJob>()
   /** Ended jobs, oldest first. */
@@ -63,8 +68,9 @@ class JobCoordinator implements Coordinator {
     const { toolbox, store, workers, log } = components
     this.#components = components
     this.#clock = components.clock ?? systemClock
-    this.#journal = store.journal('jobs')
+    this.#journal = store.journal(JOURNAL_NAME)
     this.#refs = new BlockRefs(store.blocks, () => this.#clock.monotonic(), error => { log.warn({ error }, 'a block could not be removed from the store') })
+    this.#priceUnit = init.priceUnit ?? (() => PRICE_UNIT_DEFAULT)
     this.#jobComponents = {
       toolbox,
       workers,
@@ -74,7 +80,6 @@ class JobCoordinator implements Coordinator {
       refs: this.#refs,
       clock: this.#clock,
       slots: init.slots ?? availableParallelism,
-      priceUnit: init.priceUnit ?? PRICE_UNIT_DEFAULT,
       distrusted: (peer, operator) => this.#distrusted.reason(peer, operator),
       caught: finding => {
         // Also the job that caught it: others of the same operator may work for it.
@@ -124,12 +129,14 @@ class JobCoordinator implements Coordinator {
 
   /** Looks at inputs and output, and starts the job. What it reserved stays so until the job has ended. */
   async #accept (request: JobRequest, reserved: Set<string>): Promise<Job> {
+    // As it was when the user named a limit, not when the inputs had been looked at.
+    const priceUnit = this.#priceUnit()
     const inputs = await this.#describe(request)
     const to = targetOf(inputs, request)
     this.#reserve(await checkOutput(request), request.output, reserved)
     if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
     const created = this.#clock.utc()
-    const job = new RunningJob(this.#jobComponents, { spec: makeSpec(request, inputs, to, created), request, inputs, to, created })
+    const job = new RunningJob({ ...this.#jobComponents, priceUnit }, { spec: makeSpec(request, inputs, to, created), request, inputs, to, created })
     this.#running.set(job.id, job)
     void job.done.then(async report => {
       this.#running.delete(job.id)

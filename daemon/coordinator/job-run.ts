@@ -104,6 +104,7 @@ export class JobRun {
       distrusted: (peer, operator) => components.distrusted(peer, operator),
       shelf: this.#shelf,
       push,
+      now: () => components.clock.monotonic(),
       recipe,
       order: (what, attempt, kind) => this.#order(what, attempt, kind),
       ownerOf: (block, attempt) => this.#machine.ownerOf(block, attempt),

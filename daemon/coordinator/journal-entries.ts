@@ -20,7 +20,11 @@ export type JobRecord =
   | { v: number, phase: 'renaming', job: string, key: string, spec: Uint8Array, output: string, report: JobReport, digest: Uint8Array }
   | { v: number, phase: 'ended', job: string, key: string, report: JobReport }
 
+/** The journal's name in the store. */
+export const JOURNAL_NAME = 'jobs'
+
 export const RECORD_PREFIX = 'job/'
+export const RESULTS_PREFIX = 'blk/'
 
 /** Records sort by time of creation. */
 export function recordKey (created: number, key: string): string {
@@ -65,12 +69,12 @@ export interface ResultEntry {
 }
 
 export function resultPrefix (key: string): string {
-  return `blk/${key}/`
+  return `${RESULTS_PREFIX}${key}/`
 }
 
 /** Results sort by block. */
 export function resultKey (key: string, block: number): string {
-  return `blk/${key}/${block.toString(36).padStart(7, '0')}`
+  return `${RESULTS_PREFIX}${key}/${block.toString(36).padStart(7, '0')}`
 }
 
 export function encodeResult (entry: ResultEntry): Uint8Array {

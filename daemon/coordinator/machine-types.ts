@@ -5,7 +5,7 @@ import type { JobLimits } from './constants.ts'
 import type { Asked } from './prices.ts'
 
 /** Errors that may be planted for the simulator's own test: each must be found by its invariants. Never set elsewhere. */
-export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check' | 'stale-epoch' | 'any-price'
+export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check' | 'stale-epoch' | 'any-price' | 'declared-slots'
 
 export interface JobMachineInit {
   /** The job's id; only carried into events. */
@@ -19,7 +19,7 @@ export interface JobMachineInit {
   priceUnit?: string
   /** When the job is given up (`deadline`), on the clock of `now`. @default never */
   deadlineAt?: number
-  /** Orders in flight per worker, whatever slots it declares (a draining worker still gets none). */
+  /** Orders in flight per worker, whatever slots it declares and whatever it showed so far (a draining worker still gets none). */
   inFlight?: number
   /** An order counts as in flight until its result is durable. @default until there is a result */
   awaitCommit?: boolean

@@ -59,6 +59,7 @@ class Machine implements JobMachine {
     state.now = now
     for (const event of events) this.#apply(event, random)
     if (state.phase === 'running' || state.phase === 'finishing') this.#checkDeadline()
+    if (state.phase === 'running') this.#attempts.tellPrices()
     if (state.phase === 'running') this.#advance()
     if (state.phase === 'finishing') this.#renameIfChecked()
     if (state.phase === 'aborting') this.#letAllGo(state.outcome?.error?.message ?? 'the job ended')
@@ -209,7 +210,7 @@ class Machine implements JobMachine {
     const { queue, workers, splitEnded, init, out } = this.#state
     if (this.#pulling || splitEnded) return
     let slots = 0
-    for (const worker of workers.list) if (worker.eligible && worker.slots > 0) slots += init.inFlight ?? worker.slots
+    for (const worker of workers.list) if (worker.eligible && worker.slots > 0) slots += init.inFlight ?? worker.capacity
     if (!this.#proving && queue.length >= 2 * slots + LOOK_AHEAD_SPARE && (queue.length >= LOOK_AHEAD_BLOCKS || queue.bytes >= LOOK_AHEAD_BYTES)) return
     this.#pulling = true
     out.other({ type: 'pull' })
@@ -226,7 +227,7 @@ class Machine implements JobMachine {
     const { phase, init, provision, queue, workers, now } = this.#state
     if (phase === 'finishing' && !this.#whole) return init.deadlineAt
     if (phase !== 'running') return undefined
-    let at = Math.min(init.deadlineAt ?? Infinity, this.#attempts.scanAt ?? Infinity, provision.nextTime, this.#dealAt)
+    let at = Math.min(init.deadlineAt ?? Infinity, this.#attempts.scanAt ?? Infinity, this.#attempts.tellAt, provision.nextTime, this.#dealAt)
     if (queue.length > 0) {
       for (const worker of workers.list) if (worker.eligible && worker.pausedUntil > now) at = Math.min(at, worker.pausedUntil)
     }

@@ -6,7 +6,7 @@ import type { WorkerEntry } from './worker-table.ts'
 
 export interface DealContext {
   now: number
-  /** Orders in flight per worker instead of its slots. */
+  /** Orders in flight per worker instead of its capacity. */
   inFlight?: number
   /** Results that are not durable yet count as in flight. */
   awaitCommit?: boolean
@@ -16,7 +16,7 @@ export interface DealContext {
 
 function room (worker: WorkerEntry, context: DealContext): number {
   if (worker.slots === 0) return 0
-  return (context.inFlight ?? worker.slots) - worker.open.size - (context.awaitCommit === true ? worker.settling : 0)
+  return (context.inFlight ?? worker.capacity) - worker.open.size - (context.awaitCommit === true ? worker.settling : 0)
 }
 
 /** Milliseconds all it has and one block more take the worker, by what was measured; without any measure, by load alone. */
@@ -64,7 +64,7 @@ export function deal (queue: ReadyQueue, workers: readonly WorkerEntry[], contex
   for (const worker of workers) {
     if (!worker.eligible || worker.slots === 0) continue
     usable.push(worker)
-    slots += context.inFlight ?? worker.slots
+    slots += context.inFlight ?? worker.capacity
     if (worker.pausedUntil <= context.now && room(worker, context) > 0) open.push(worker)
   }
   if (open.length === 0) return Infinity

@@ -31,21 +31,21 @@ export class Provision {
   lack (workers: WorkerEntry[], now: number): JobError | undefined {
     this.#startedAt ??= now
     this.#nextTime = Infinity
-    let mayReturn = false
+    let patience: number | undefined
     for (const worker of workers) {
       if (worker.usable && ((worker.slots > 0 && worker.tooDear == null) || worker.open.size > 0)) {
         this.#noneSince = undefined
         return undefined
       }
-      // Who asks too much is not waited for: a price stands until it is changed, a lost node is mostly back in a moment.
-      if (worker.out == null && !worker.distrusted && worker.tooDear == null) mayReturn = true
+      // A lost node is mostly back in a moment; a price is heard of again with the next search at the latest.
+      if (worker.out == null && !worker.distrusted) patience = Math.max(patience ?? 0, worker.tooDear == null ? this.#limits.rejoinMs : this.#limits.priceMs)
     }
     if (!this.settled && now < this.#startedAt + this.#limits.searchMs) {
       this.#nextTime = this.#startedAt + this.#limits.searchMs
       return undefined
     }
     this.#noneSince ??= now
-    const until = this.#noneSince + (mayReturn ? this.#limits.rejoinMs : this.#limits.noneMs)
+    const until = this.#noneSince + (patience ?? this.#limits.noneMs)
     if (now >= until) return this.#error(workers)
     this.#nextTime = until
     return undefined

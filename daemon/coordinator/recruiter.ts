@@ -5,7 +5,7 @@ import type { Finding } from './distrusted-peers.ts'
 import type { JobEventIn, JobNews } from './machine-types.ts'
 import type { Placement } from './planner.ts'
 import type { WorkerSink, WorkerSource } from './index.ts'
-import { REFUSALS_MAX } from './constants.ts'
+import { NOTICE_EVERY_MS, REFUSALS_MAX } from './constants.ts'
 import { WorkerHandle, type WorkerHandleComponents } from './worker-handle.ts'
 
 export interface RecruiterComponents extends WorkerHandleComponents {
@@ -17,6 +17,8 @@ export interface RecruiterComponents extends WorkerHandleComponents {
   /** Why a peer gets no work of this node, whatever it offers. */
   distrusted: (peer: string, operator?: string) => string | undefined
   push: (event: JobEventIn) => void
+  /** Monotonic milliseconds. */
+  now: () => number
   news: (news: JobNews) => void
   log: Log
 }
@@ -27,7 +29,7 @@ export class Recruiter {
   readonly #closing = new Set<Promise<void>>()
   readonly #stop = new AbortController()
   /** The last refusal of each peer that does not take part. */
-  readonly #refusals = new Map<string, Refusal>()
+  readonly #refusals = new Map<string, Refused>()
 
   constructor (components: RecruiterComponents) {
     this.#components = components
@@ -49,7 +51,7 @@ export class Recruiter {
 
   /** Who was left out, and why. */
   get refusals (): Refusal[] {
-    return [...this.#refusals.values()]
+    return [...this.#refusals.values()].map(({ refusal }) => refusal)
   }
 
   get (id: string): WorkerHandle | undefined {
@@ -104,19 +106,26 @@ export class Recruiter {
     }
   }
 
-  /** A search comes every few seconds, with the same answers: only a new one is news. */
+  /**
+   * A search comes every few seconds, with the same answers: only a new reason is news, for what a message says of it (a price) may be another
+   * with every bulletin. The last one is kept; who changes reasons too fast is told of when it is asked the next time.
+   */
   #refused (refusal: Refusal): void {
     const { peer, reason, message } = refusal
+    const now = this.#components.now()
     const before = this.#refusals.get(peer)
+    const tell = before == null || (before.told !== reason && now >= before.toldAt + NOTICE_EVERY_MS)
     this.#refusals.delete(peer)
-    this.#refusals.set(peer, refusal)
+    this.#refusals.set(peer, tell ? { refusal, told: reason, toldAt: now } : { ...before, refusal })
     for (const oldest of this.#refusals.keys()) {
       if (this.#refusals.size <= REFUSALS_MAX) break
       this.#refusals.delete(oldest)
     }
-    if (before?.reason === reason && before.message === message) return
-    this.#components.news({ type: 'worker', peer, change: 'refused', reason: `${reason}: ${message}` })
+    if (tell) this.#components.news({ type: 'worker', peer, change: 'refused', reason: `${reason}: ${message}` })
   }
 }
+
+/** What is kept of a refusal: the last, and what was told of it when. */
+interface Refused { refusal: Refusal, told: string, toldAt: number }
 
 export interface Refusal { peer: string, reason: string, message: string }

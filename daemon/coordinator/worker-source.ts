@@ -5,11 +5,9 @@
 import type { ProviderView, Registry } from '../dht-registry/index.ts'
 import type { Log } from '../log.ts'
 import type { Offer, TaskClient, Worker, WorkerEvents } from '../task-protocol/index.ts'
+import { SEARCH_EVERY_MS } from './constants.ts'
 import { limitOf, tooDear, type Asked, type PriceLimit } from './prices.ts'
 import type { WorkerFacts, WorkerRequest, WorkerSink, WorkerSource } from './index.ts'
-
-/** Milliseconds between two searches of a running job: a newcomer's advert comes by itself, so this is only a safety net. */
-const SEARCH_EVERY_MS = 5_000
 
 /** Milliseconds one search of the DHT may take; what it found until then is used. */
 const SEARCH_TIMEOUT_MS = 10_000

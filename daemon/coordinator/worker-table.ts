@@ -1,12 +1,12 @@
 /** What the job machine knows of its workers, and how fast each is. Only the machine changes it. */
-import { RATE_WINDOW_MS } from './constants.ts'
+import { AHEAD_GAIN, AHEAD_MS, FIRST_BLOCKS, RATE_WINDOW_MS } from './constants.ts'
 import { cheapestFirst, tooDear, type Asked, type PriceLimit } from './prices.ts'
 import type { Attempt } from './block-table.ts'
 
 export class WorkerEntry {
   readonly id: string
   kind: 'local' | 'remote'
-  /** Orders it takes at a time; 0 while it drains. */
+  /** Orders it takes at a time, by its own word; 0 while it drains. */
   slots = 0
   /** Attached at present. */
   live = false
@@ -18,6 +18,9 @@ export class WorkerEntry {
   asked: Asked | undefined = undefined
   /** Why its price is not paid, so that it gets nothing more; what it has it finishes. */
   tooDear: string | undefined = undefined
+  /** Whether its price was said to be too much when it was last told of, and when that was. */
+  dearTold = false
+  priceToldAt = -Infinity
   /** Its place among the prices; of equal rank, of equal price. */
   rank = 0
   /** Attempts it owes an outcome for. */
@@ -36,7 +39,12 @@ export class WorkerEntry {
   wallMs = 0
   /** Results drawn for a full comparison. */
   drawn = 0
+  /** Orders it may have out while its speed is not known; doubles with every result. */
+  ramp = FIRST_BLOCKS
+  #doneBlocks = 0
   #doneBytes = 0
+  /** Milliseconds per byte of its quickest result: what its work takes where it does not wait behind other work. */
+  #quickest = Infinity
   #busyMs = 0
   #markedAt = 0
   #declared: number | undefined
@@ -51,6 +59,7 @@ export class WorkerEntry {
     this.slots = slots
     this.live = true
     this.lost = undefined
+    this.dearTold = false
     this.#declared = bytesPerSecond == null ? undefined : bytesPerSecond / 1000
   }
 
@@ -66,6 +75,19 @@ export class WorkerEntry {
   /** Bytes per millisecond while it has work, as measured or declared; undefined if nothing is known. */
   get rate (): number | undefined {
     return this.#busyMs >= 1 && this.#doneBytes > 0 ? this.#doneBytes / this.#busyMs : this.#declared
+  }
+
+  /**
+   * Orders it may have out: its slots, but of a peer no more than it showed in this job that it can do soon. Anybody can declare slots, and
+   * who asks little would draw all blocks with them. Its declared speed is no proof either.
+   */
+  get capacity (): number {
+    const { slots } = this
+    if (slots <= FIRST_BLOCKS || this.kind === 'local') return slots
+    if (this.#busyMs < 1 || this.#doneBlocks === 0) return Math.min(slots, this.ramp)
+    const blockMs = this.#doneBytes === 0 ? 0 : this.#quickest * this.#doneBytes / this.#doneBlocks
+    const ahead = Math.floor(this.#doneBlocks / this.#busyMs * Math.max(AHEAD_MS, AHEAD_GAIN * blockMs))
+    return Math.min(slots, Math.max(FIRST_BLOCKS, ahead))
   }
 
   /** When the oldest attempt it owes an outcome for was given; undefined if it owes none. */
@@ -88,15 +110,22 @@ export class WorkerEntry {
     this.open.delete(attempt)
     this.openBytes -= bytes
     if (!good) return
+    this.ramp = Math.min(2 * this.ramp, Number.MAX_SAFE_INTEGER)
+    this.#doneBlocks++
     this.#doneBytes += bytes
-    if (this.#busyMs > RATE_WINDOW_MS) {
-      this.#busyMs /= 2
-      this.#doneBytes /= 2
-    }
+    if (bytes > 0) this.#quickest = Math.min(this.#quickest, (now - attempt.at) / bytes)
   }
 
   #mark (now: number): void {
-    if (this.open.size > 0) this.#busyMs += now - this.#markedAt
+    if (this.open.size > 0 && now > this.#markedAt) {
+      // Before time is added, so that results of one moment count alike.
+      if (this.#busyMs > RATE_WINDOW_MS) {
+        this.#busyMs /= 2
+        this.#doneBytes /= 2
+        this.#doneBlocks /= 2
+      }
+      this.#busyMs += now - this.#markedAt
+    }
     this.#markedAt = now
   }
 }

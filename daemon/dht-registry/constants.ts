@@ -49,8 +49,11 @@ export const BACKGROUND_LOOKUPS_PER_MINUTE_MAX = 60
 export const BACKGROUND_LOOKUPS_PARALLEL_MAX = 4
 export const BACKGROUND_LOOKUPS_WAITING_MAX = 64
 
-/** Milliseconds before a peer that could not be looked up is tried again, and how many such peers are remembered. */
-export const BACKGROUND_RETRY_MS = 5 * MINUTE
+/**
+ * Milliseconds before a peer that could not be looked up is tried again, and how many such peers are remembered. Less than between two bulletins: who
+ * has just joined is often heard before its record is in the DHT.
+ */
+export const BACKGROUND_RETRY_MS = 5 * SECOND
 export const BACKGROUND_TRIED_MAX = 1024
 
 /** Adverts kept on disk for the next start, by number and by bytes: enough to find a network again, read and verified in well under a second. */

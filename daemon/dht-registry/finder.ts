@@ -3,16 +3,19 @@ import type { PeerId } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { Log } from '../log.ts'
 import type { Network } from '../network/index.ts'
-import { FIND_CANDIDATES_MAX, FIND_DEPTHS_MAX, FIND_JOIN_TIMEOUT_MS, FIND_KEY_CANDIDATES_MAX, FIND_TIMEOUT_MS, LOOKUPS_PARALLEL_MAX, LOOKUP_TIMEOUT_MS } from './constants.ts'
+import { FIND_CANDIDATES_MAX, FIND_DEPTHS_MAX, FIND_JOIN_TIMEOUT_MS, FIND_KEY_CANDIDATES_MAX, FIND_TIMEOUT_MS, LOOKUPS_PARALLEL_MAX, LOOKUP_TIMEOUT_MS, SHARD_LOOK_PEERS_MIN } from './constants.ts'
 import type { Advert, ProviderView } from './index.ts'
 import { capabilityKey } from './keys.ts'
-import { listed, type Listed } from './listing.ts'
-import { answerOf, numberOf, placeOf, SearchPlan, type Answer, type Shard } from './shards.ts'
+import type { Listed } from './listing.ts'
+import { answerOf, numberOf, placeOf, ROOT, SearchPlan, type Answer, type Shard } from './shards.ts'
+
+/** Providers of a key that one peer may name: more would only be more work for whoever looks for one, and room for a liar. */
+export const FIND_NAMED_PER_PEER_MAX = 32
 
 export interface Edge { from: string, to: string }
 
 export interface FinderComponents {
-  network: Pick<Network, 'libp2p' | 'joined'>
+  network: Pick<Network, 'libp2p' | 'joined' | 'dhtPeers'>
   dht: Pick<KadDHT, 'findProviders'>
   /** What is known and not expired, without this node. */
   known: () => ProviderView[]
@@ -44,25 +47,59 @@ export async function * findProviders (components: FinderComponents, edge: Edge,
   }
 }
 
+/** Somebody who may offer it, and who said so. */
+interface Candidate extends Listed { from: string }
+
+/** Who is asked next: those whom each peer named, by turns, so that who names many does not keep the others waiting. */
+export class Turns {
+  readonly #queues = new Map<string, Candidate[]>()
+
+  add (candidate: Candidate): void {
+    const queue = this.#queues.get(candidate.from)
+    if (queue == null) this.#queues.set(candidate.from, [candidate])
+    else queue.push(candidate)
+  }
+
+  next (): Candidate | undefined {
+    for (const [from, queue] of this.#queues) {
+      const candidate = queue.shift()
+      this.#queues.delete(from)
+      if (queue.length > 0) this.#queues.set(from, queue)
+      return candidate
+    }
+    return undefined
+  }
+}
+
 class Search {
   readonly #components: FinderComponents
   readonly #edge: Edge
   readonly #signal: AbortSignal
-  readonly #seen = new Set<string>()
+  readonly #self: string
+  /** Peers that answered. */
+  readonly #answered = new Set<string>()
+  /** Peers being asked, and what else was said of them meanwhile. */
+  readonly #asking = new Map<string, Candidate[]>()
+  /** Peers and addresses that were tried: with another address a peer is asked again, as the first may have been a lie. */
+  readonly #tried = new Set<string>()
   readonly #found: ProviderView[] = []
-  readonly #candidates: PeerId[] = []
+  readonly #turns = new Turns()
   /** Of a key with many: asked when no other key is left. */
-  readonly #reserve: Listed[] = []
+  readonly #reserve: Candidate[] = []
+  #asked = 0
+  #given = 0
   #active = 0
   #sources = 0
   #wake: () => void = () => {}
+  #idle: () => void = () => {}
   readonly #work: Array<Promise<void>> = []
 
   constructor (components: FinderComponents, edge: Edge, signal: AbortSignal) {
     this.#components = components
     this.#edge = edge
     this.#signal = signal
-    this.#seen.add(components.network.libp2p.peerId.toString())
+    this.#self = components.network.libp2p.peerId.toString()
+    this.#answered.add(this.#self)
   }
 
   /** Settles once nothing of the search runs any more. */
@@ -71,7 +108,10 @@ class Search {
   }
 
   async * results (): AsyncGenerator<ProviderView> {
-    this.#signal.addEventListener('abort', () => { this.#wake() }, { once: true })
+    this.#signal.addEventListener('abort', () => {
+      this.#wake()
+      this.#idle()
+    }, { once: true })
     this.#fromMemory()
     this.#sources++
     this.#work.push(this.#fromDht().finally(() => {
@@ -92,10 +132,10 @@ class Search {
   #fromMemory (): void {
     const offering = this.#components.known().filter(({ advert }) => offers(advert, this.#edge))
     for (const view of offering.filter(({ connected }) => connected)) {
-      this.#seen.add(view.peer.toString())
-      this.#found.push(view)
+      this.#answered.add(view.peer.toString())
+      this.#give(view)
     }
-    for (const { peer, connected } of offering) if (!connected) this.#consider(peer)
+    for (const { peer, connected } of offering) if (!connected) this.#consider({ id: peer, multiaddrs: [], from: this.#self })
   }
 
   async #fromDht (): Promise<void> {
@@ -103,11 +143,20 @@ class Search {
     try {
       if (!await network.joined({ signal: AbortSignal.any([this.#signal, AbortSignal.timeout(FIND_JOIN_TIMEOUT_MS)]) })) return
       const name = `${this.#edge.from} ${this.#edge.to}`
-      const plan = new SearchPlan(depths.get(name) ?? 0, random)
-      for (let shard = plan.next(); shard != null && this.#seen.size < FIND_CANDIDATES_MAX; shard = plan.next()) plan.answered(shard, await this.#look(shard))
-      for (const provider of this.#reserve) await this.#onListed(provider)
+      // As in placement.ts: nobody goes deeper in a small network, whatever its peers say.
+      const plan = new SearchPlan(network.dhtPeers() < SHARD_LOOK_PEERS_MIN ? 0 : depths.get(name) ?? 0, random)
+      let root = false
+      for (let shard = plan.next(); shard != null && this.#asked < FIND_CANDIDATES_MAX; shard = plan.next()) {
+        root ||= numberOf(shard) === numberOf(ROOT)
+        plan.answered(shard, await this.#look(shard))
+      }
+      for (const candidate of this.#reserve) this.#consider(candidate)
       if (depths.size >= FIND_DEPTHS_MAX) depths.clear()
       depths.set(name, plan.depth)
+      if (root) return
+      // Who made up providers under the keys asked kept us from the one that always has some.
+      await this.#allAsked()
+      if (this.#given === 0) await this.#look(ROOT)
     } catch (error) {
       // What was found before counts; a DHT that fails means nothing about the others.
       if (!this.#signal.aborted) log.debug({ reason: (error as Error).message }, 'a search in the DHT ended early')
@@ -116,48 +165,87 @@ class Search {
 
   /** Considers who is listed under one key. */
   async #look (shard: Shard): Promise<Answer> {
-    const ranks: number[] = []
-    for await (const provider of listed(this.#components.dht, await capabilityKey(this.#edge, numberOf(shard)), this.#signal)) {
-      ranks.push(placeOf(provider.id.toString()).rank)
-      if (ranks.length <= FIND_KEY_CANDIDATES_MAX) await this.#onListed(provider)
-      else if (this.#reserve.length < FIND_CANDIDATES_MAX) this.#reserve.push(provider)
+    const ranks = new Map<string, number>()
+    const named = new Map<string, number>()
+    let considered = 0
+    for await (const event of this.#components.dht.findProviders(await capabilityKey(this.#edge, numberOf(shard)), { signal: this.#signal })) {
+      if (event.name !== 'PEER_RESPONSE') continue
+      const from = event.from.toString()
+      for (const { id, multiaddrs } of event.providers) {
+        const isNew = !ranks.has(id.toString())
+        if (isNew) ranks.set(id.toString(), placeOf(id.toString()).rank)
+        const count = named.get(from) ?? 0
+        if (count >= FIND_NAMED_PER_PEER_MAX) continue
+        named.set(from, count + 1)
+        if (isNew) considered++
+        const candidate: Candidate = { id, multiaddrs, from }
+        if (considered <= FIND_KEY_CANDIDATES_MAX) this.#consider(candidate)
+        else if (this.#reserve.length < FIND_CANDIDATES_MAX) this.#reserve.push(candidate)
+      }
     }
-    return answerOf(ranks)
+    return answerOf([...ranks.values()])
   }
 
-  async #onListed ({ id, multiaddrs }: Listed): Promise<void> {
-    if (this.#seen.has(id.toString()) || this.#seen.size >= FIND_CANDIDATES_MAX) return
-    // The addresses are hints: whoever answers there has to prove the peer id.
-    if (multiaddrs.length > 0) await this.#components.network.libp2p.peerStore.merge(id, { multiaddrs }, { signal: this.#signal })
-    this.#consider(id)
-  }
-
-  #consider (peer: PeerId): void {
-    if (this.#seen.has(peer.toString()) || this.#seen.size >= FIND_CANDIDATES_MAX) return
-    this.#seen.add(peer.toString())
-    this.#candidates.push(peer)
+  #consider (candidate: Candidate): void {
+    this.#turns.add(candidate)
     this.#next()
   }
 
   #next (): void {
-    while (this.#active < LOOKUPS_PARALLEL_MAX && !this.#signal.aborted) {
-      const peer = this.#candidates.shift()
-      if (peer == null) return
+    while (this.#active < LOOKUPS_PARALLEL_MAX && this.#asked < FIND_CANDIDATES_MAX && !this.#signal.aborted) {
+      const candidate = this.#turns.next()
+      if (candidate == null) break
+      const key = candidate.id.toString()
+      if (this.#answered.has(key) || !this.#isNews(candidate)) continue
+      const meanwhile = this.#asking.get(key)
+      if (meanwhile != null) {
+        meanwhile.push(candidate)
+        continue
+      }
+      this.#asked++
       this.#active++
-      this.#work.push(this.#ask(peer).finally(() => {
+      this.#work.push(this.#ask(candidate).finally(() => {
         this.#active--
         this.#next()
         this.#wake()
       }))
     }
+    if (this.#active === 0) this.#idle()
   }
 
-  async #ask (peer: PeerId): Promise<void> {
+  #isNews ({ id, multiaddrs }: Candidate): boolean {
+    const addresses = multiaddrs.length === 0 ? [''] : multiaddrs.map(String)
+    return addresses.some(address => !this.#tried.has(`${id.toString()} ${address}`))
+  }
+
+  async #ask ({ id, multiaddrs }: Candidate): Promise<void> {
+    const key = id.toString()
+    const meanwhile: Candidate[] = []
+    this.#asking.set(key, meanwhile)
+    for (const address of ['', ...multiaddrs.map(String)]) this.#tried.add(`${key} ${address}`)
+    const { network, lookup, log } = this.#components
     try {
-      const view = await this.#components.lookup(peer, { signal: AbortSignal.any([this.#signal, AbortSignal.timeout(LOOKUP_TIMEOUT_MS)]) })
-      if (view != null && view.connected && offers(view.advert, this.#edge)) this.#found.push(view)
+      // The addresses are hints: whoever answers there has to prove the peer id.
+      if (multiaddrs.length > 0) await network.libp2p.peerStore.merge(id, { multiaddrs }, { signal: this.#signal })
+      const view = await lookup(id, { signal: AbortSignal.any([this.#signal, AbortSignal.timeout(LOOKUP_TIMEOUT_MS)]) })
+      if (view?.connected !== true) return
+      this.#answered.add(key)
+      if (offers(view.advert, this.#edge)) this.#give(view)
     } catch (error) {
-      this.#components.log.debug({ peer: peer.toString(), reason: (error as Error).message }, 'a provider did not answer')
+      log.debug({ peer: key, reason: (error as Error).message }, 'a provider did not answer')
+    } finally {
+      this.#asking.delete(key)
+      for (const candidate of meanwhile) this.#turns.add(candidate)
     }
+  }
+
+  #give (view: ProviderView): void {
+    this.#given++
+    this.#found.push(view)
+  }
+
+  /** Resolves once everybody named was asked, or the signal fired. */
+  async #allAsked (): Promise<void> {
+    if (this.#active > 0 && !this.#signal.aborted) await new Promise<void>(resolve => { this.#idle = resolve })
   }
 }

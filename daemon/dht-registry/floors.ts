@@ -14,6 +14,9 @@ import { AdvertError } from './errors.ts'
 /** A full advert and its record have the same sequence and different bytes. */
 export type Kind = 'advert' | 'record'
 
+/** Part of the floors that is forgotten at once: 256 of 16,384, and a look at all of them only that often. */
+const FLOORS_FORGOTTEN_PART = 1 / 64
+
 interface Floor {
   sequence: number
   /** UTC milliseconds after which nothing older can be valid. */
@@ -42,6 +45,16 @@ export interface Floors {
   admit: (candidate: Candidate) => Promise<void>
   /** The highest sequence seen of a peer, 0 if none. */
   sequence: (peer: string) => number
+  /** Whose floors are not to be forgotten for those of strangers. Asked where there is no room for all. @default nobody's */
+  protect?: (whom: () => Protected) => void
+}
+
+/** Who a node has to do with, by peer id as text. */
+export interface Protected {
+  /** Its floor is kept whatever happens. */
+  isConnected: (peer: string) => boolean
+  /** Its advert is known: its floor is kept while there are others to forget. */
+  isKnown: (peer: string) => boolean
 }
 
 /** Reads the floors of earlier runs. */
@@ -55,6 +68,7 @@ class LevelFloors implements Floors {
   readonly #db: ReturnType<typeof sublevel> | undefined
   readonly #max: number
   readonly #now: () => number
+  #whom: () => Protected = () => ({ isConnected: () => false, isKnown: () => false })
   /** Least recently raised first. */
   readonly #floors = new Map<string, Floor>()
 
@@ -83,6 +97,10 @@ class LevelFloors implements Floors {
     return this.#floors.get(peer)?.sequence ?? 0
   }
 
+  protect (whom: () => Protected): void {
+    this.#whom = whom
+  }
+
   async admit ({ peer, kind, sequence, issued, digest }: Candidate): Promise<void> {
     const floor = this.#floors.get(peer)
     const hex = Buffer.from(digest).toString('hex')
@@ -93,22 +111,25 @@ class LevelFloors implements Floors {
     const raised: Floor = { sequence, until: Math.max(floor?.until ?? 0, issued + ADVERT_VALIDITY_MS + CLOCK_SKEW_MS), seen: { ...same, [kind]: hex } }
     this.#floors.delete(peer)
     this.#floors.set(peer, raised)
-    const forgotten = this.#makeRoom()
+    const forgotten = this.#makeRoom(peer)
     await this.#db?.batch([{ type: 'put', key: peer, value: encode(raised) }, ...forgotten.map(key => ({ type: 'del' as const, key }))])
   }
 
-  /** Those that protect nothing any more go first, then the one not raised for longest. */
-  #makeRoom (): string[] {
-    const forgotten: string[] = []
-    if (this.#floors.size <= this.#max) return forgotten
+  /**
+   * Those that protect nothing any more go first, then those of peers nobody here has to do with, then those whose advert is known; of each the ones not
+   * raised for longest. Never those connected, whose number is limited elsewhere. Some at once: identities cost nothing, and looking for them does.
+   */
+  #makeRoom (raised: string): string[] {
+    if (this.#floors.size <= this.#max) return []
     const now = this.#now()
-    for (const [peer, floor] of this.#floors) {
-      if (floor.until < now) forgotten.push(peer)
+    const { isConnected, isKnown } = this.#whom()
+    const [useless, strangers, known]: [string[], string[], string[]] = [[], [], []]
+    for (const [peer, { until }] of this.#floors) {
+      if (until < now) useless.push(peer)
+      else if (peer !== raised && !isConnected(peer)) (isKnown(peer) ? known : strangers).push(peer)
     }
-    if (forgotten.length === 0) {
-      const [oldest] = this.#floors.keys()
-      if (oldest != null) forgotten.push(oldest)
-    }
+    const some = strangers.slice(0, Math.max(1, Math.floor(this.#max * FLOORS_FORGOTTEN_PART)))
+    const forgotten = useless.length > 0 ? useless : some.length > 0 ? some : known.slice(0, 1)
     for (const peer of forgotten) this.#floors.delete(peer)
     return forgotten
   }

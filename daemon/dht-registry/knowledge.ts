@@ -25,6 +25,11 @@ export class Knowledge {
     this.#table = new AdvertTable(peer => components.connected().has(peer.toString()))
   }
 
+  /** Whether an advert of a peer is known. */
+  has (peer: string): boolean {
+    return this.#table.get(peer) != null
+  }
+
   /** Undefined once its advert has expired. */
   get (peer: PeerId): KnownAdvert | undefined {
     const known = this.#table.get(peer)
@@ -52,11 +57,7 @@ export class Knowledge {
       this.#components.memory.forget(peer.toString())
       if (source !== 'self') this.events.safeDispatchEvent('gone', { detail: { peer } })
     }
-    for (const observed of this.#observations.expire(now)) {
-      // What it said then is no longer in the view; who decided by it is told.
-      const known = this.get(observed.peer)
-      if (known != null && differs(merged(known, observed, false), merged(known, undefined, false))) this.#say(known)
-    }
+    this.#observations.expire(now, peer => this.get(peer)?.advert.sequence)
   }
 
   /** Whether it was taken; `unknown` if no advert of the peer is known, `old` if it says nothing new. */
@@ -80,7 +81,7 @@ export class Knowledge {
 
   viewOf (known: KnownAdvert, connected: ReadonlySet<string> = this.#components.connected()): ProviderView {
     const isConnected = known.source === 'self' || connected.has(known.peer.toString())
-    return merged(known, this.#observations.get(known.peer, this.#components.now()), isConnected)
+    return merged(known, this.#observations.get(known.peer), isConnected, this.#components.now())
   }
 
   #say (known: KnownAdvert): void {

@@ -1,11 +1,12 @@
 /**
- * The adverts of peers met before, sealed as they came, so that the next start knows them at once. Bounded; what is read back is verified again
- * by the reader, and expires like any other.
+ * The adverts of peers met before, sealed as they came, so that the next start knows them at once. Bounded, and written at our pace, not at theirs;
+ * what is read back is verified again by the reader, and expires like any other.
  */
 import type { Level } from 'level'
 import type { Log } from '../log.ts'
 import { decodeCanonical, encodeCanonical } from '../trust/index.ts'
 import { ADVERT_BYTES_MAX, MEMORY_ADVERTS_MAX, MEMORY_BYTES_MAX } from './constants.ts'
+import { MEMORY_LONGEST_PART, MEMORY_WRITE_INTERVAL_MS } from './memory-constants.ts'
 
 export interface Remembered {
   peer: string
@@ -18,83 +19,129 @@ export interface MemoryInit {
   /** Without it nothing is remembered. */
   db?: Level<string, Uint8Array>
   log: Log
+  /** Peer ids, as text, of those connected: asked where there is no room for all. @default nobody */
+  connected?: () => ReadonlySet<string>
   /** @default MEMORY_ADVERTS_MAX */
   adverts?: number
   /** @default MEMORY_BYTES_MAX */
   bytes?: number
 }
 
+/** What is kept of each: an advert that waits to be written, or only what is known of one on disk. */
+interface Entry { size: number, seen: number, /** UTC milliseconds when this peer was first remembered. */ since: number, sealed?: Uint8Array }
+
 export class AdvertMemory {
   readonly #store: ReturnType<typeof sublevel> | undefined
   readonly #log: Log
   readonly #limits: { adverts: number, bytes: number }
-  /** Bytes of each, the least recently written first. */
-  readonly #sizes = new Map<string, number>()
+  readonly #connected: () => ReadonlySet<string>
+  /** The first remembered first. */
+  readonly #entries = new Map<string, Entry>()
+  /** Peers with something on disk: those that are no longer among the entries are to be removed there. */
+  readonly #stored = new Set<string>()
   #bytes = 0
+  #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> = Promise.resolve()
 
-  constructor ({ db, log, adverts = MEMORY_ADVERTS_MAX, bytes = MEMORY_BYTES_MAX }: MemoryInit) {
+  constructor ({ db, log, connected = () => new Set(), adverts = MEMORY_ADVERTS_MAX, bytes = MEMORY_BYTES_MAX }: MemoryInit) {
     this.#store = db == null ? undefined : sublevel(db)
     this.#log = log
+    this.#connected = connected
     this.#limits = { adverts, bytes }
   }
 
-  /** What earlier runs wrote, oldest first; the damaged and the superfluous is removed. Call once, before anything else. */
+  /** What earlier runs wrote, the least recently seen first; the damaged and the superfluous is removed. Call once, before anything else. */
   async load (): Promise<Remembered[]> {
-    const found: Remembered[] = []
+    const found: Array<Remembered & { since: number }> = []
     for await (const [peer, value] of this.#store?.iterator() ?? []) {
       const entry = decode(value)
-      if (entry == null) this.#write([{ type: 'del', key: peer }])
-      else found.push({ peer, ...entry })
+      this.#stored.add(peer)
+      if (entry != null) found.push({ peer, ...entry })
     }
-    found.sort((a, b) => a.seen - b.seen)
-    for (const { peer, sealed } of found) this.#note(peer, sealed.byteLength)
+    found.sort((a, b) => a.since - b.since)
+    for (const { peer, sealed, seen, since } of found) this.#put(peer, { size: sealed.byteLength, seen, since })
     this.#makeRoom()
     await this.settled()
-    return found.filter(({ peer }) => this.#sizes.has(peer))
+    return found.filter(({ peer }) => this.#entries.has(peer)).sort((a, b) => a.seen - b.seen).map(({ peer, sealed, seen }) => ({ peer, sealed, seen }))
   }
 
+  /** Written within MEMORY_WRITE_INTERVAL_MS, unless a newer one takes its place or others need the room. */
   remember ({ peer, sealed, seen }: Remembered): void {
     if (this.#store == null) return
-    this.#drop(peer)
-    this.#note(peer, sealed.byteLength)
-    this.#write([{ type: 'put', key: peer, value: encodeCanonical([1, seen, sealed]) }])
+    this.#put(peer, { size: sealed.byteLength, seen, since: this.#entries.get(peer)?.since ?? seen, sealed })
     this.#makeRoom()
+    this.#plan()
   }
 
   forget (peer: string): void {
-    if (this.#drop(peer)) this.#write([{ type: 'del', key: peer }])
+    if (this.#drop(peer)) this.#plan()
   }
 
   /** Resolves once everything is written. */
   async settled (): Promise<void> {
+    this.#write()
     await this.#writing
   }
 
-  #note (peer: string, size: number): void {
-    this.#sizes.set(peer, size)
-    this.#bytes += size
+  /** A peer keeps its place when it has a newer advert. */
+  #put (peer: string, entry: Entry): void {
+    this.#bytes += entry.size - (this.#entries.get(peer)?.size ?? 0)
+    this.#entries.set(peer, entry)
   }
 
   #drop (peer: string): boolean {
-    this.#bytes -= this.#sizes.get(peer) ?? 0
-    return this.#sizes.delete(peer)
+    this.#bytes -= this.#entries.get(peer)?.size ?? 0
+    return this.#entries.delete(peer)
   }
 
   #makeRoom (): void {
-    for (const peer of this.#sizes.keys()) {
-      if (this.#sizes.size <= this.#limits.adverts && this.#bytes <= this.#limits.bytes) return
-      this.forget(peer)
+    const { adverts, bytes } = this.#limits
+    if (this.#entries.size <= adverts && this.#bytes <= bytes) return
+    for (const peer of this.#expendable()) {
+      this.#drop(peer)
+      if (this.#entries.size <= adverts && this.#bytes <= bytes) return
     }
   }
 
-  /** One after the other. A write that fails costs this advert at the next start, no more. */
-  #write (operations: Array<{ type: 'put', key: string, value: Uint8Array } | { type: 'del', key: string }>): void {
+  /** All, who goes first first: of those not known longest the unconnected before the connected; the latest known before the others. */
+  #expendable (): string[] {
+    const connected = this.#connected()
+    let [count, bytes] = [0, 0]
+    const rank = ([peer, { size }]: [string, Entry]): { peer: string, rank: number } => {
+      count++
+      bytes += size
+      const isOld = count <= this.#limits.adverts * MEMORY_LONGEST_PART && bytes <= this.#limits.bytes * MEMORY_LONGEST_PART
+      return { peer, rank: isOld ? 2 : connected.has(peer) ? 1 : 0 }
+    }
+    return [...this.#entries].map(rank).toReversed().toSorted((a, b) => a.rank - b.rank).map(({ peer }) => peer)
+  }
+
+  #plan (): void {
+    this.#timer ??= setTimeout(() => { this.#write() }, MEMORY_WRITE_INTERVAL_MS).unref()
+  }
+
+  /** One write after the other. One that fails costs these adverts at the next start, no more. */
+  #write (): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     this.#writing = this.#writing.then(async () => {
+      // What came while the write before was under way comes with this one.
+      const operations: Array<{ type: 'put', key: string, value: Uint8Array } | { type: 'del', key: string }> = []
+      for (const peer of this.#stored) if (!this.#entries.has(peer)) operations.push({ type: 'del', key: peer })
+      for (const [peer, entry] of this.#entries) {
+        if (entry.sealed == null) continue
+        operations.push({ type: 'put', key: peer, value: encodeCanonical([2, entry.seen, entry.since, entry.sealed]) })
+        delete entry.sealed
+      }
+      if (operations.length === 0) return
+      for (const { type, key } of operations) {
+        if (type === 'put') this.#stored.add(key)
+        else this.#stored.delete(key)
+      }
       try {
         await this.#store?.batch(operations)
       } catch (error) {
-        this.#log.debug({ reason: (error as Error).message }, 'an advert could not be remembered')
+        this.#log.debug({ reason: (error as Error).message }, 'adverts could not be remembered')
       }
     })
   }
@@ -106,7 +153,7 @@ function sublevel (db: Level<string, Uint8Array>) {
 }
 
 /** undefined if it is not one of ours. */
-function decode (bytes: Uint8Array): { sealed: Uint8Array, seen: number } | undefined {
+function decode (bytes: Uint8Array): { sealed: Uint8Array, seen: number, since: number } | undefined {
   let value: unknown
   try {
     value = decodeCanonical(bytes)
@@ -114,8 +161,8 @@ function decode (bytes: Uint8Array): { sealed: Uint8Array, seen: number } | unde
     // Damaged: as good as absent.
     return undefined
   }
-  if (!Array.isArray(value) || value.length !== 3) return undefined
-  const [version, seen, sealed] = value as unknown[]
-  if (version !== 1 || typeof seen !== 'number' || !(sealed instanceof Uint8Array) || sealed.byteLength > ADVERT_BYTES_MAX) return undefined
-  return { sealed, seen }
+  if (!Array.isArray(value) || value.length !== 4) return undefined
+  const [version, seen, since, sealed] = value as unknown[]
+  if (version !== 2 || typeof seen !== 'number' || typeof since !== 'number' || !(sealed instanceof Uint8Array) || sealed.byteLength > ADVERT_BYTES_MAX) return undefined
+  return { sealed, seen, since }
 }

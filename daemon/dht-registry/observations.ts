@@ -9,7 +9,7 @@ export interface Observed extends Observation {
   seen: number
 }
 
-/** The newest observation of each peer, until it expires. */
+/** The newest observation of each peer: all of it until it expires, its price and draining for as long as nothing newer is known. */
 export class Observations {
   readonly #max: number
   /** Least recently taken first. */
@@ -19,10 +19,9 @@ export class Observations {
     this.#max = max
   }
 
-  /** Undefined once it has expired. */
-  get (peer: PeerId | string, now: number): Observed | undefined {
-    const observed = this.#observed.get(peer.toString())
-    return observed == null || observed.expires <= now ? undefined : observed
+  /** It may have expired: then only its price, unit and draining are of use. */
+  get (peer: PeerId | string): Observed | undefined {
+    return this.#observed.get(peer.toString())
   }
 
   /** False if one as new is known. The oldest goes where there is no room. */
@@ -42,19 +41,24 @@ export class Observations {
     this.#observed.delete(peer.toString())
   }
 
-  /** Removes what is past its time and returns it. */
-  expire (now: number): Observed[] {
-    const expired = [...this.#observed.values()].filter(({ expires }) => expires <= now)
-    for (const { peer } of expired) this.delete(peer)
-    return expired
+  /**
+   * Removes what is past its time and of no use.
+   *
+   * @param sequenceOf the advert known of a peer; undefined if none is
+   */
+  expire (now: number, sequenceOf: (peer: PeerId) => number | undefined): void {
+    for (const { peer, sequence, expires } of this.#observed.values()) {
+      if (expires <= now && sequence <= (sequenceOf(peer) ?? Infinity)) this.delete(peer)
+    }
   }
 }
 
 /**
- * A known advert with what was observed since. Price, unit and draining are the newest of the two; load is only ever observed. The times of the
- * advert are its own: an observation does not extend its life.
+ * A known advert with what was observed since. Price, unit and draining are the newest of the two, also once the observation has expired: the older
+ * advert is known to be outdated. Load is only ever observed, and soon worth nothing. The times of the advert are its own: an observation does not
+ * extend its life.
  */
-export function merged ({ peer, advert, source, seen }: KnownAdvert, observed: Observed | undefined, connected: boolean): ProviderView {
+export function merged ({ peer, advert, source, seen }: KnownAdvert, observed: Observed | undefined, connected: boolean, now: number): ProviderView {
   const newer = observed != null && observed.sequence > advert.sequence ? observed : undefined
   return {
     peer,
@@ -64,7 +68,7 @@ export function merged ({ peer, advert, source, seen }: KnownAdvert, observed: O
     connected,
     facts: {
       price: newer == null ? { source, seen } : { source: 'gossip', seen: newer.seen },
-      ...(observed == null ? {} : { load: loadOf(observed) })
+      ...(observed == null || observed.expires <= now ? {} : { load: loadOf(observed) })
     }
   }
 }

@@ -61,9 +61,14 @@ class AdvertRegistry implements Registry {
   constructor (init: RegistryInit) {
     this.#init = init
     this.#now = init.now ?? Date.now
-    const { network, db, log } = init
-    this.#memory = new AdvertMemory({ ...(db == null ? {} : { db }), log })
-    this.#known = new Knowledge({ connected: () => new Set(network.peers().map(({ peer }) => peer.toString())), memory: this.#memory, now: this.#now })
+    const { network, floors, db, log } = init
+    const connected = (): ReadonlySet<string> => new Set(network.peers().map(({ peer }) => peer.toString()))
+    this.#memory = new AdvertMemory({ ...(db == null ? {} : { db }), connected, log })
+    this.#known = new Knowledge({ connected, memory: this.#memory, now: this.#now })
+    floors.protect?.(() => {
+      const peers = connected()
+      return { isConnected: peer => peers.has(peer), isKnown: peer => this.#known.has(peer) }
+    })
     this.#background = new BackgroundLookups({
       lookup: async (peer, signal) => { await this.#learn(peer, signal) },
       found: observation => { this.#known.observe(observation) },

@@ -8,8 +8,10 @@
  * those listed says how many they stand for: one answer tells a newcomer how deep it has to go, and a searcher where there are more. While a
  * conversion has few providers, all of this is the one key without a prefix.
  */
-import { createHash } from 'node:crypto'
+import { prefixOf, shardNumber, type Place } from '../network/index.ts'
 import { FIND_SHARDS_MAX, SHARD_DEPTH_MAX, SHARD_PROVIDERS_MAX, SHARD_PROVIDERS_MIN, SHARD_PROVIDERS_ROOM, SHARD_SAMPLE_MIN } from './constants.ts'
+
+export { placeOf, type Place } from '../network/index.ts'
 
 export interface Shard {
   depth: number
@@ -19,27 +21,13 @@ export interface Shard {
 
 export const ROOT: Shard = { depth: 0, prefix: 0 }
 
-/** The two parts of the hash of a peer id that are used. */
-export interface Place {
-  /** The first 32 bits: its prefixes are the shards. */
-  hash: number
-  /** Leading zeros of the next 32 bits: listed up to so many steps above its home. */
-  rank: number
-}
-
-/** @param peer peer id as text */
-export function placeOf (peer: string): Place {
-  const digest = createHash('sha256').update(peer).digest()
-  return { hash: digest.readUInt32BE(0), rank: Math.clz32(digest.readUInt32BE(4)) }
-}
-
 export function shardOf ({ hash }: Place, depth: number): Shard {
-  return { depth, prefix: depth === 0 ? 0 : hash >>> (32 - depth) }
+  return { depth, prefix: prefixOf(hash, depth) }
 }
 
 /** Shards are numbered through all depths: 0, then 1 and 2, then 3 to 6, ... */
 export function numberOf ({ depth, prefix }: Shard): number {
-  return 2 ** depth - 1 + prefix
+  return shardNumber(depth, prefix)
 }
 
 /** Where a provider whose home has this depth is listed; its home first. */

@@ -5,13 +5,11 @@
 import { Budget } from './budget.ts'
 import { PUBLISHERS_KNOWN_MAX } from './constants.ts'
 
-export interface Message {
-  /** The neighbour that sent it. */
-  from: string
-  /** What its header claims. */
+export interface Header {
+  /** What it claims. */
   peer: string
   sequence: number
-  /** Of the whole, hexadecimal. */
+  /** Of the whole message, hexadecimal. */
   digest: string
 }
 
@@ -23,11 +21,8 @@ export interface Verified {
   digest: string
 }
 
-/**
- * `verify`: worth a check; `again`: the same bytes were verified (on another topic); `stale`: not newer than what is known of its publisher;
- * `over-budget`: not looked at.
- */
-export type Admittance = 'verify' | 'again' | 'stale' | 'over-budget'
+/** `verify`: worth a check; `again`: the same bytes were verified (on another topic); `stale`: not newer than what is known of its publisher. */
+export type Standing = 'verify' | 'again' | 'stale'
 
 export class Admission {
   readonly #budget = new Budget()
@@ -39,10 +34,20 @@ export class Admission {
     this.#max = max
   }
 
-  consider ({ from, peer, sequence, digest }: Message, now: number): Admittance {
+  /** Costs nothing. */
+  standing ({ peer, sequence, digest }: Header): Standing {
     const floor = this.#floors.get(peer)
-    if (floor != null && sequence <= floor.sequence) return sequence === floor.sequence && digest === floor.digest ? 'again' : 'stale'
-    return this.#budget.spend(from, now) ? 'verify' : 'over-budget'
+    if (floor == null || sequence > floor.sequence) return 'verify'
+    return sequence === floor.sequence && digest === floor.digest ? 'again' : 'stale'
+  }
+
+  /**
+   * Whether a message is looked at now: one that needs a check, if the budget of the neighbour that sent it has one, which it then spends.
+   *
+   * @param from the neighbour
+   */
+  affords (header: Header, from: string, now: number): boolean {
+    return this.standing(header) !== 'verify' || this.#budget.spend(from, now)
   }
 
   /** Takes what passed every check. False if something newer was verified in the meantime. */

@@ -1,6 +1,7 @@
 /** Who is heard on the common topic of each family, for estimating how many publishers there are. Pure: time is an argument. */
+import { placeOf } from '../network/index.ts'
 import { AUDIENCE_MAX, BULLETIN_VALIDITY_MS } from './constants.ts'
-import { depthFor, placeOf } from './topics.ts'
+import { depthFor } from './topics.ts'
 
 interface Heard { rank: number, at: number }
 

@@ -2,7 +2,7 @@
  * How many signatures are checked, and for whom. In all VERIFICATIONS_PER_SECOND_MAX; half of that in equal shares to the neighbours that send
  * anything, the other half to whoever comes first: one that floods cannot use what is left for the others. Pure: time is an argument.
  */
-import { full, refilled, spent, type Bucket, type BucketLimits } from './cadence.ts'
+import { full, refilled, spent, type Bucket, type BucketLimits } from '../network/index.ts'
 import { NEIGHBOUR_IDLE_MS, NEIGHBOURS_MAX, VERIFICATIONS_BURST, VERIFICATIONS_PER_SECOND_MAX, VERIFICATIONS_SHARED } from './constants.ts'
 
 const ALL: BucketLimits = { burst: VERIFICATIONS_BURST, perSecond: VERIFICATIONS_PER_SECOND_MAX }

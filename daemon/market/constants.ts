@@ -29,6 +29,12 @@ export const SUBSCRIPTIONS_MAX = 4
 export const PUBLISH_INTERVAL_MIN_MS = 10 * SECOND
 export const PUBLISHERS_PER_SECOND = 5
 
+/**
+ * Milliseconds by which sequences are reserved on disk ahead of the clock: one write a minute. Well below what clocks may differ by, so that a bulletin
+ * after a crash is not taken for one dated ahead.
+ */
+export const SEQUENCE_RESERVED_MS = 60 * SECOND
+
 /** Part of the interval that chance adds or takes: publishers that started together drift apart. */
 export const PUBLISH_JITTER = 0.2
 

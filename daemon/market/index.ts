@@ -4,7 +4,7 @@
  *
  * @example
  * ```ts
- * const gossip = createPriceGossip({ network, identity, log })
+ * const gossip = createPriceGossip({ network, identity, db: dataDir.db, log })
  * gossip.events.addEventListener('bulletin', ({ detail }) => registry.observe(detail))
  * await gossip.start()
  * gossip.publish({ families: ['table'], price: '250000', unit: 'credit', draining: false, load: { slots: 2, busy: 0, loopDelayMs: 1 } })
@@ -48,7 +48,7 @@ export interface GossipTally {
   published: number
   heard: number
   verified: number
-  /** Not looked at because the budget of verifications was spent. */
+  /** Not looked at because the budget of verifications was spent: it may still come from another neighbour, and be heard again. */
   overBudget: number
   /** Not newer than what was known of the peer: dropped before its signature was checked. */
   stale: number

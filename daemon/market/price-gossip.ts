@@ -1,23 +1,30 @@
 /** Tells what this node asks, and hears what others ask. */
 import { createHash } from 'node:crypto'
 import type { PeerId } from '@libp2p/interface'
+import type { Level } from 'level'
 import { TypedEventEmitter } from 'main-event'
 import type { Log } from '../log.ts'
-import type { GossipMessage, GossipVerdict, Network } from '../network/index.ts'
-import { CLOCK_SKEW_MS, type Identity } from '../trust/index.ts'
-import { Admission } from './admission.ts'
+import { full, placeOf, refilled, spent, waitMs, type Bucket, type BucketLimits, type GossipMessage, type GossipVerdict, type Network, type Place } from '../network/index.ts'
+import type { Identity } from '../trust/index.ts'
+import { Admission, type Header } from './admission.ts'
 import { Audience } from './audience.ts'
 import { checkClaims, openBulletin, peekBulletin, sealBulletin } from './bulletin.ts'
-import { full, publishInterval, refilled, spent, waitMs, type Bucket, type BucketLimits } from './cadence.ts'
+import { publishInterval } from './cadence.ts'
 import { BULLETIN_VALIDITY_MS, CHANGE_BURST, CHANGE_REFILL_MS, FAMILIES_MAX, FAMILY_CHARS_MAX, PUBLISH_INTERVAL_MIN_MS, UNHEARD_RETRY_MS } from './constants.ts'
 import { BulletinError } from './errors.ts'
 import type { Bulletin, BulletinContent, GossipTally, PriceGossip, PriceGossipEvents } from './index.ts'
-import { placeOf, publishTopics, subscriptions, type Place, type Subscription } from './topics.ts'
+import { openSequence, type Sequence } from './sequence.ts'
+import { publishTopics, subscriptions, type Subscription } from './topics.ts'
 
 export interface PriceGossipInit {
   network: Pick<Network, 'name' | 'gossip'>
   identity: Pick<Identity, 'peerId' | 'nodeKey'>
   log: Log
+  /**
+   * For the sequence of this node's bulletins, so that a clock set back (by less than clocks may differ) does not make them older than what others
+   * heard before a restart. Without it, the sequence starts from the clock.
+   */
+  db?: Level<string, Uint8Array>
   /** Families to hear of before those this node works in, in order of interest. @default none */
   families?: string[]
   /** UTC milliseconds. @default Date.now */
@@ -53,7 +60,7 @@ class BulletinGossip implements PriceGossip {
   #changes: Bucket | undefined
   /** Bulletins in a row that nobody listened to. */
   #unheard = 0
-  #sequence = 0
+  #sequence: Sequence | undefined
   #timer: NodeJS.Timeout | undefined
   #telling: Promise<void> = Promise.resolve()
 
@@ -66,6 +73,7 @@ class BulletinGossip implements PriceGossip {
   }
 
   async start (): Promise<void> {
+    this.#sequence ??= await openSequence(this.#init.db)
     if (this.#started) return
     this.#started = true
     this.#listen()
@@ -78,6 +86,12 @@ class BulletinGossip implements PriceGossip {
     for (const end of this.#heard.values()) end()
     this.#heard.clear()
     await this.#telling
+    try {
+      await this.#sequence?.close()
+    } catch (error) {
+      // Then the next start goes on above what was reserved.
+      this.#init.log.debug({ reason: (error as Error).message }, 'the sequence of bulletins stays reserved')
+    }
   }
 
   publish (content: BulletinContent): void {
@@ -125,16 +139,13 @@ class BulletinGossip implements PriceGossip {
   async #tell (): Promise<void> {
     const { network, identity, log } = this.#init
     const content = this.#content
-    if (content == null || !this.#started) return
+    if (content == null || this.#sequence == null || !this.#started) return
     const now = this.#now()
-    // The clock, or one more; one further ahead than clocks may differ was made with a wrong clock and taken by nobody.
-    this.#sequence = this.#sequence > now + CLOCK_SKEW_MS ? now : Math.max(this.#sequence + 1, now)
     const { families, price, unit, draining, load } = content
-    const bulletin: Bulletin = {
+    const bulletin: Omit<Bulletin, 'sequence'> = {
       version: 1,
       network: network.name,
       peer: this.#self,
-      sequence: this.#sequence,
       issued: now,
       expires: now + BULLETIN_VALIDITY_MS,
       price,
@@ -145,7 +156,7 @@ class BulletinGossip implements PriceGossip {
     try {
       const topics = publishTopics(families, this.#place, family => this.#audience.depth(family, now))
       if (topics.length === 0) return
-      const sealed = await sealBulletin(identity.nodeKey, bulletin)
+      const sealed = await sealBulletin(identity.nodeKey, { ...bulletin, sequence: await this.#sequence.next(now) })
       let listeners = 0
       for (const topic of topics) listeners += await network.gossip.publish(topic, sealed)
       this.#unheard = listeners === 0 ? this.#unheard + 1 : 0
@@ -173,40 +184,58 @@ class BulletinGossip implements PriceGossip {
   #subscribe ({ topic, family, common }: Subscription): void {
     if (this.#heard.has(topic)) return
     try {
-      this.#heard.set(topic, this.#init.network.gossip.subscribe(topic, async message => await this.#judge(message, common ? family : undefined)))
+      this.#heard.set(topic, this.#init.network.gossip.subscribe(topic, async message => await this.#judge(message, common ? family : undefined), { admit: message => this.#admit(message) }))
     } catch (error) {
       // Others use topics, too: the next look tries again.
       this.#init.log.debug({ topic, reason: (error as Error).message }, 'prices of a family are not heard')
     }
   }
 
-  /** @param family whose common topic it came on */
-  async #judge ({ data, from }: GossipMessage, family: string | undefined): Promise<GossipVerdict> {
+  /** The budget is spent here, before gossipsub remembers the message: what one neighbour could not afford is still taken from another. */
+  #admit ({ data, from }: GossipMessage): boolean {
     const now = this.#now()
     this.tally.heard++
     try {
-      const claimed = peekBulletin(data)
-      checkClaims(claimed, { network: this.#init.network.name, now })
-      const digest = createHash('sha256').update(data).digest('hex')
-      const { peer, sequence, expires } = claimed
-      const admittance = peer === this.#self ? 'stale' : this.#admission.consider({ from: from.toString(), peer, sequence, digest }, now)
-      if (admittance === 'stale') this.tally.stale++
-      if (admittance === 'over-budget') this.tally.overBudget++
-      if (admittance === 'stale' || admittance === 'over-budget') return 'ignore'
-      if (admittance === 'verify' && !await this.#take(data, { peer, sequence, expires, digest })) return 'ignore'
-      if (family != null) this.#audience.note(family, peer, now)
+      const header = this.#header(data, now)
+      if (header.peer === this.#self || this.#admission.affords(header, from.toString(), now)) return true
+      this.tally.overBudget++
+      return false
+    } catch (error) {
+      // It is judged for what it is.
+      if (error instanceof BulletinError) return true
+      throw error
+    }
+  }
+
+  /** @param family whose common topic it came on */
+  async #judge ({ data, from }: GossipMessage, family: string | undefined): Promise<GossipVerdict> {
+    const now = this.#now()
+    try {
+      const header = this.#header(data, now)
+      const standing = header.peer === this.#self ? 'stale' : this.#admission.standing(header)
+      if (standing === 'stale') this.tally.stale++
+      if (standing === 'stale' || (standing === 'verify' && !await this.#take(data, header))) return 'ignore'
+      if (family != null) this.#audience.note(family, header.peer, now)
       return 'accept'
     } catch (error) {
       if (!(error instanceof BulletinError)) throw error
       this.tally.rejected++
       this.#init.log.debug({ from: from.toString(), code: error.code, reason: error.message }, 'a bulletin was refused')
-      // Clocks differ, and a message may be long under way: no fault of who passed it on.
-      return error.code === 'expired' || error.code === 'ahead' ? 'ignore' : 'reject'
+      // Clocks differ, and a message may be long under way: hardly a fault of who passed it on.
+      return error.code === 'expired' || error.code === 'ahead' ? 'untimely' : 'reject'
     }
   }
 
+  /** What a message claims; nothing of it is verified. @throws BulletinError */
+  #header (data: Uint8Array, now: number): Header & { expires: number } {
+    const claimed = peekBulletin(data)
+    checkClaims(claimed, { network: this.#init.network.name, now })
+    const { peer, sequence, expires } = claimed
+    return { peer, sequence, expires, digest: createHash('sha256').update(data).digest('hex') }
+  }
+
   /** False if something newer was verified in the meantime. @throws BulletinError */
-  async #take (data: Uint8Array, header: { peer: string, sequence: number, expires: number, digest: string }): Promise<boolean> {
+  async #take (data: Uint8Array, header: Header & { expires: number }): Promise<boolean> {
     this.tally.verified++
     const { bulletin, peer } = await openBulletin(data, { network: this.#init.network.name, now: this.#now() })
     const seen = this.#now()

@@ -4,26 +4,12 @@
  * that hash, with a chance that halves with every halving. So each topic carries about as many publishers, everybody hears a fair sample of all on the
  * common one, and how rare the draw of those heard is says how many there are: nobody has to count. Pure.
  */
-import { createHash } from 'node:crypto'
+import { prefixOf, shardNumber, type Place } from '../network/index.ts'
 import { SHARD_DEPTH_MAX, SHARD_PUBLISHERS_MAX, SHARD_SAMPLE_MIN, SUBSCRIPTIONS_MAX } from './constants.ts'
 
-/** The two parts of a publisher's hash. */
-export interface Place {
-  /** The first 32 bits: its prefixes are the shards. */
-  prefix: number
-  /** Leading zeros of the next 32 bits: drawn for the common topic with up to as many halvings. */
-  rank: number
-}
-
-/** @param peer peer id as text */
-export function placeOf (peer: string): Place {
-  const digest = createHash('sha256').update(peer).digest()
-  return { prefix: digest.readUInt32BE(0), rank: Math.clz32(digest.readUInt32BE(4)) }
-}
-
 /** `prices/<family>/<shard>`. Shards are numbered through all depths: 0 is the common one, then 1 and 2, then 3 to 6, ... */
-export function topicOf (family: string, depth: number, prefix: number): string {
-  return `prices/${family}/${2 ** depth - 1 + (depth === 0 ? 0 : prefix >>> (32 - depth))}`
+export function topicOf (family: string, depth: number, hash: number): string {
+  return `prices/${family}/${shardNumber(depth, prefixOf(hash, depth))}`
 }
 
 /** Halvings that leave at most SHARD_PUBLISHERS_MAX publishers in each shard, by the ranks of those heard on the common topic. */
@@ -39,18 +25,18 @@ function lowest (ranks: number[]): number {
 }
 
 /** Where a node tells of itself, in each of its families. */
-export function publishTopics (families: string[], { prefix, rank }: Place, depthOf: (family: string) => number): string[] {
+export function publishTopics (families: string[], { hash, rank }: Place, depthOf: (family: string) => number): string[] {
   return families.flatMap(family => {
     const depth = depthOf(family)
-    return [...(rank >= depth ? [topicOf(family, 0, 0)] : []), ...(depth > 0 ? [topicOf(family, depth, prefix)] : [])]
+    return [...(rank >= depth ? [topicOf(family, 0, 0)] : []), ...(depth > 0 ? [topicOf(family, depth, hash)] : [])]
   })
 }
 
 export interface Subscription { topic: string, family: string, common: boolean }
 
 /** What a node hears: the common topic of each family, and with what is left of the four its own shards. Families in order of interest. */
-export function subscriptions (families: string[], { prefix }: Place, depthOf: (family: string) => number, max: number = SUBSCRIPTIONS_MAX): Subscription[] {
+export function subscriptions (families: string[], { hash }: Place, depthOf: (family: string) => number, max: number = SUBSCRIPTIONS_MAX): Subscription[] {
   const common = families.map(family => ({ topic: topicOf(family, 0, 0), family, common: true }))
-  const own = families.filter(family => depthOf(family) > 0).map(family => ({ topic: topicOf(family, depthOf(family), prefix), family, common: false }))
+  const own = families.filter(family => depthOf(family) > 0).map(family => ({ topic: topicOf(family, depthOf(family), hash), family, common: false }))
   return [...common, ...own].slice(0, max)
 }

@@ -47,7 +47,7 @@ export const CONNECTIONS_MAX = 128
  * Inbound connections of one peer: two that were dialled at once from both ends, and those being replaced. Without it one
  * peer could take all of CONNECTIONS_MAX.
  */
-export const PEER_CONNECTIONS_MAX = 8
+export const PEER_CONNECTIONS_MAX = 4
 
 /** Inbound connections per second and host: test networks of many nodes share one host (libp2p's default is 5). */
 export const INBOUND_PER_SECOND_AND_HOST = 50
@@ -59,6 +59,9 @@ export const INBOUND_PENDING_MAX = 96
 export const DIALS_PARALLEL_MAX = 16
 export const DIAL_QUEUE_MAX = 256
 export const PEER_ADDRESSES_MAX = 16
+
+/** Peers in the peer store that are not connected; at 16 addresses each about 1 KiB. Beyond, the one not heard of for longest goes. */
+export const PEERS_STORED_MAX = 4096
 
 /** Milliseconds for one dial in all and for one address of it. */
 export const DIAL_TIMEOUT_MS = 10 * SECOND
@@ -80,6 +83,9 @@ export const MONITOR_TIMEOUT_MS = 20 * SECOND
  * single slot one is refused and the monitor then closes a healthy connection.
  */
 export const PING_STREAMS_MAX = 8
+
+/** Bytes of one ping stream: 128 echoes of 32 bytes. Ours has three; libp2p's handler keeps what it has not echoed yet without bound. */
+export const PING_BYTES_MAX = 4 * KIB
 
 // --- streams -----------------------------------------------------------------------------------------------------------
 
@@ -115,14 +121,33 @@ export const DHT_FIRST_SELF_QUERY_MS = 50
 /** DHT streams at once per connection and direction. */
 export const DHT_STREAMS_MAX = 16
 
-/** Bytes of one DHT message: a record and the addresses of some peers. */
+/** Bytes of one answer of the DHT: a record, or DHT_PROVIDERS_TOLD_MAX providers, and the addresses of some peers. */
 export const DHT_MESSAGE_BYTES_MAX = 64 * KIB
+
+/** Bytes of one request: a key with a record of 2 KiB, or with one provider and its addresses. */
+export const DHT_REQUEST_BYTES_MAX = 8 * KIB
+
+/**
+ * Bytes of requests a peer may send per second, and at once; a request counts as at least DHT_REQUEST_COST_MIN. Who announces 512 conversions sends
+ * about 256 KiB to each of its nearest, within some seconds. Beyond, the stream is reset: what waits to be dealt with stays below the burst. Peers remembered for it.
+ */
+export const DHT_BYTES_PER_SECOND_AND_PEER = 128 * KIB
+export const DHT_BYTES_BURST = 512 * KIB
+export const DHT_REQUEST_COST_MIN = 256
+export const DHT_BUDGETS_MAX = 1024
+
+/** Peers closer to a key taken from one answer: DHT_REPLICAS, the peer asked for and the one that answers. */
+export const DHT_CLOSER_MAX = DHT_REPLICAS + 2
+
+/** Providers of a key in one answer, and bytes of addresses of each peer in it: with ids and lengths, at most DHT_MESSAGE_BYTES_MAX. */
+export const DHT_PROVIDERS_TOLD_MAX = 256
+export const DHT_PEER_ADDRESS_BYTES_MAX = 160
 
 /** Provider records stored for others, in all and per provider: 512 edges of one node, and 128 such nodes. */
 export const PROVIDER_RECORDS_MAX = 65_536
 export const PROVIDER_RECORDS_PER_PEER_MAX = 512
 
-/** Value records stored for others: at 2 KiB each, 16 MiB on disk. */
+/** Value records stored for others: at 2 KiB each, 16 MiB on disk. Beyond, what its own peer did not bring goes first, and the farthest key of that. */
 export const VALUE_RECORDS_MAX = 8192
 
 /** Milliseconds after which a stored value record is old enough to go when there is no room: adverts hold for one hour. */
@@ -258,7 +283,27 @@ export const INBOUND_MAX = CONNECTIONS_MAX - 16
 /** Inbound connections that have not passed hello, in all. Each can make this node hold BYTES_BEFORE_HELLO_MAX: 20 MiB. */
 export const STRANGERS_MAX = 80
 
-/** Inbound connections of one IPv4 /24 or IPv6 /56, and those of them that have not passed hello. */
+/** Inbound connections from which on places are scarce, and the members of one address group have a limit in an open network. */
+export const PLACES_SCARCE = 0.75 * INBOUND_MAX
+
+/** Inbound connections that idle members yield to newcomers when all places are taken, so that hello can end in spite of other newcomers. */
+export const NEWCOMER_PLACES = 8
+
+/**
+ * Inbound connections each member keeps before all others when places are needed: one, and one that replaces it. What it has beyond goes first.
+ */
+export const PEER_CONNECTIONS_KEPT = 2
+
+/**
+ * Milliseconds a member has from hello on, to learn of other members, before it yields to a newcomer of a group as large as its own. Who had to
+ * go dials again at once: without this, two for one place would take it from each other without end.
+ */
+export const MEMBER_STAY_MS = 10 * SECOND
+
+/** Names of this network's protocols whose streams are short or always there: a connection with no others is idle. */
+export const IDLE_PROTOCOLS = ['hello', 'kad', 'meshsub', 'advert', 'dialback']
+
+/** Inbound connections of one IPv4 /24 or IPv6 /56 while places are scarce, and at any time those of them that have not passed hello. */
 export const GROUP_CONNECTIONS_MAX = 32
 export const GROUP_STRANGERS_MAX = 16
 
@@ -275,6 +320,15 @@ export const ROUTING_GROUP_MAX = 4
 export const REDIAL_MIN_MS = 1 * SECOND
 export const REDIAL_MAX_MS = 300 * SECOND
 export const REDIAL_GOOD_MAX_MS = 4 * SECOND
+
+/** Milliseconds after such a pause by which one failure less is counted. */
+export const REDIAL_FORGIVEN_MS = 60 * SECOND
+
+/** Milliseconds the addresses of this machine's interfaces are taken as they were. Looking takes under a millisecond. */
+export const HOME_REFRESH_MS = 5 * SECOND
+
+/** Private networks beside those of the interfaces in which members were reached: beyond, the first goes. */
+export const MET_SUBNETS_MAX = 64
 
 /** Addresses remembered as not answering, and as having answered: 100 bytes each. */
 export const ADDRESSES_FAILED_MAX = 4096

@@ -3,35 +3,17 @@
  * network; what the user gave may always be dialled.
  */
 import { lookup } from 'node:dns/promises'
-import { networkInterfaces } from 'node:os'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { hostOf, rangeOf, rangeOfIp, withoutPeer, type AddressRange } from './address.ts'
-import { ADDRESSES_FAILED_MAX, ADDRESSES_GOOD_MAX, NAME_LOOKUP_TIMEOUT_MS, REDIAL_GOOD_MAX_MS, REDIAL_MAX_MS, REDIAL_MIN_MS } from './constants.ts'
+import { hostOf, rangeOf, rangeOfIp, withoutPeer } from './address.ts'
+import { ADDRESSES_FAILED_MAX, ADDRESSES_GOOD_MAX, NAME_LOOKUP_TIMEOUT_MS, REDIAL_FORGIVEN_MS, REDIAL_GOOD_MAX_MS, REDIAL_MAX_MS, REDIAL_MIN_MS } from './constants.ts'
+import { Home, type HomeInit } from './home.ts'
 import { settledOrAborted } from './wait.ts'
 
-/** May an address of this range be dialled on a third party's word, by a node at home in `home`? */
-export function mayDial (range: AddressRange, home: ReadonlySet<AddressRange>): boolean {
-  if (range === 'public') return true
-  return range !== 'unusable' && range !== 'name' && home.has(range)
-}
-
 /**
- * Ranges a node that listens there is at home in. Listening on every interface does not include loopback: each machine has that, so it says nothing
- * about where the network is.
- *
- * @param interfaces addresses of this machine
+ * How a dial failed. `peer`: another libp2p peer proved to be there; `reached`: something answered, and was no libp2p peer; `refused`: there is no
+ * connection to be had; `silent`: it took too long, which may be anybody's fault.
  */
-export function homeOf (listen: readonly Multiaddr[], interfaces: readonly string[]): Set<AddressRange> {
-  const home = new Set<AddressRange>(['process'])
-  for (const address of listen) {
-    const { ip } = hostOf(address)
-    if (ip == null) continue
-    if (ip !== '0.0.0.0' && ip !== '::') home.add(rangeOfIp(ip))
-    else for (const own of interfaces) if (rangeOfIp(own) !== 'loopback') home.add(rangeOfIp(own))
-  }
-  home.delete('unusable')
-  return home
-}
+export type Outcome = 'peer' | 'reached' | 'refused' | 'silent'
 
 interface Failure { count: number, until: number }
 
@@ -51,13 +33,14 @@ export class FailedDials {
   }
 
   /**
-   * @param reached somebody answered there, but not who was expected. Then an address that once was good is not held back: anybody can put
-   * another peer's name to it
+   * Anybody can put other peers' names to an address: a failure under one of them holds back that name. The address itself is held back for all names
+   * where it would be a bystander's that is dialled under one after the other; not where a libp2p peer is, or was.
    */
-  failed (address: Multiaddr, reached: boolean, now: number): void {
+  failed (address: Multiaddr, outcome: Outcome, now: number): void {
     const host = withoutPeer(address)
+    const good = this.#good.has(host)
     this.#fail(address.toString(), REDIAL_MAX_MS, now)
-    if (!reached || !this.#good.has(host)) this.#fail(host, this.#good.has(host) ? REDIAL_GOOD_MAX_MS : REDIAL_MAX_MS, now)
+    if (outcome !== 'peer' && (!good || outcome === 'refused')) this.#fail(host, good ? REDIAL_GOOD_MAX_MS : REDIAL_MAX_MS, now)
   }
 
   succeeded (address: Multiaddr): void {
@@ -70,12 +53,17 @@ export class FailedDials {
   }
 
   #fail (key: string, mostMs: number, now: number): void {
-    const count = (this.#failed.get(key)?.count ?? 0) + 1
+    const before = this.#failed.get(key)
+    const forgiven = before == null ? 0 : Math.max(0, Math.floor((now - before.until) / REDIAL_FORGIVEN_MS))
+    const count = Math.max(0, Math.min(before?.count ?? 0, FAILURES_COUNTED_MAX) - forgiven) + 1
     this.#failed.delete(key)
-    this.#failed.set(key, { count, until: now + Math.min(mostMs, REDIAL_MIN_MS * 2 ** Math.min(count - 1, 32)) })
+    this.#failed.set(key, { count, until: now + Math.min(mostMs, REDIAL_MIN_MS * 2 ** (count - 1)) })
     trim(this.#failed, ADDRESSES_FAILED_MAX)
   }
 }
+
+/** With more, REDIAL_MAX_MS would be reached no sooner and left later. */
+const FAILURES_COUNTED_MAX = Math.ceil(Math.log2(REDIAL_MAX_MS / REDIAL_MIN_MS))
 
 function trim (collection: Map<string, unknown> | Set<string>, max: number): void {
   for (const oldest of collection.keys()) {
@@ -84,64 +72,67 @@ function trim (collection: Map<string, unknown> | Set<string>, max: number): voi
   }
 }
 
-export interface DialGuardInit {
-  listen: readonly Multiaddr[]
+export interface DialGuardInit extends HomeInit {
   /** Always allowed. */
   explicit: readonly Multiaddr[]
-  /** Addresses of this machine. @default its network interfaces */
-  interfaces?: readonly string[]
   /** IP addresses of a name. @default the system's resolver */
   resolve?: (name: string) => Promise<string[]>
-  /** Monotonic milliseconds. @default performance.now */
-  now?: () => number
 }
 
 export class DialGuard {
-  readonly #home: Set<AddressRange>
-  /** Addresses the user gave, and how many dials hold each. */
+  readonly #home: Home
+  /** Addresses the user gave or this node reached before, and how many hold each. */
   readonly #explicit = new Map<string, number>()
+  /** Addresses told on the local network, and how many dials hold each. */
+  readonly #local = new Map<string, number>()
   readonly #failures = new FailedDials()
   readonly #resolve: NonNullable<DialGuardInit['resolve']>
   readonly #now: () => number
 
   constructor (init: DialGuardInit) {
-    this.#home = homeOf(init.listen, init.interfaces ?? Object.values(networkInterfaces()).flatMap(list => list ?? []).map(({ address }) => address))
+    this.#home = new Home(init)
     this.#resolve = init.resolve ?? resolveName
     this.#now = init.now ?? (() => performance.now())
     for (const address of init.explicit) this.allow(address)
   }
 
-  /** An address the user gave: always allowed, until what is returned is called. */
+  /** An address the user gave, or one at which this node itself reached a member: always allowed, until what is returned is called. */
   allow (address: Multiaddr): () => void {
-    const key = withoutPeer(address)
-    this.#explicit.set(key, (this.#explicit.get(key) ?? 0) + 1)
-    this.met(address)
-    return () => {
-      const left = (this.#explicit.get(key) ?? 1) - 1
-      if (left > 0) this.#explicit.set(key, left)
-      else this.#explicit.delete(key)
-    }
+    return hold(this.#explicit, withoutPeer(address))
   }
 
-  /** A member is connected at this address, so that this node can reach addresses of its range. */
+  /** Addresses told on the local network: those in this machine's networks are allowed until what is returned is called, unless they failed lately. */
+  allowLocal (addresses: readonly Multiaddr[]): () => void {
+    const releases = addresses.filter(address => this.#home.isLocal(hostOf(address).ip ?? '')).map(address => hold(this.#local, withoutPeer(address)))
+    return () => { for (const release of releases) release() }
+  }
+
+  /** A member that this node dialled passed hello at this address: other members may be near it. */
   met (address: Multiaddr): void {
-    const range = rangeOf(address)
-    if (range === 'loopback' || range === 'private' || range === 'link-local') this.#home.add(range)
+    this.#home.met(hostOf(address).ip ?? '')
   }
 
   /** For libp2p's connection gater. */
   async denies (address: Multiaddr): Promise<boolean> {
-    if (this.#explicit.has(withoutPeer(address))) return false
+    const key = withoutPeer(address)
+    if (this.#explicit.has(key)) return false
     if (this.#failures.denies(address, this.#now())) return true
-    const { name } = hostOf(address)
-    if (name == null) return !mayDial(rangeOf(address), this.#home)
+    if (this.#local.has(key)) return false
+    const { ip, name } = hostOf(address)
+    if (ip != null) return !this.#mayDial(ip)
+    // A socket file of this machine is nothing others may name.
+    if (name == null) return rangeOf(address) !== 'process' || key.startsWith('/unix/')
     // A name may change between this look and the dial; what it gains somebody is one connection.
     const ips = await this.#resolve(name).catch(() => [])
-    return ips.length === 0 || ips.some(ip => !mayDial(rangeOfIp(ip), this.#home))
+    return ips.length === 0 || !ips.every(found => this.#mayDial(found))
+  }
+
+  #mayDial (ip: string): boolean {
+    return rangeOfIp(ip) === 'public' || this.#home.has(ip)
   }
 
   failed (address: Multiaddr, error: Error): void {
-    this.#failures.failed(address, wasReached(error), this.#now())
+    this.#failures.failed(address, outcomeOf(error), this.#now())
   }
 
   succeeded (address: Multiaddr): void {
@@ -149,9 +140,20 @@ export class DialGuard {
   }
 }
 
-/** Did something answer, though not as it should? Else there was no connection at all. */
-function wasReached (error: Error & { code?: unknown }): boolean {
-  return error.name !== 'AbortError' && error.name !== 'TimeoutError' && !(typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code))
+/** What libp2p's error of a dial says. Its upgrader keeps the message of a failed handshake, but not the name: TLS's, then Noise's. */
+export function outcomeOf (error: Error & { code?: unknown }): Outcome {
+  if (error.name === 'AbortError' || error.name === 'TimeoutError') return 'silent'
+  if (error.name === 'UnexpectedPeerError' || (error.name === 'EncryptionFailedError' && /^Unexpected Peer$|^Payload identity key .* does not match expected/.test(error.message))) return 'peer'
+  return typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code) ? 'refused' : 'reached'
+}
+
+function hold (held: Map<string, number>, key: string): () => void {
+  held.set(key, (held.get(key) ?? 0) + 1)
+  return () => {
+    const left = (held.get(key) ?? 1) - 1
+    if (left > 0) held.set(key, left)
+    else held.delete(key)
+  }
 }
 
 async function resolveName (name: string): Promise<string[]> {

@@ -7,8 +7,7 @@
  */
 import type { Connection, Stream } from '@libp2p/interface'
 import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
-import { DHT_MESSAGE_BYTES_MAX } from './constants.ts'
-import { guardLengths } from './framing.ts'
+import { PING_BYTES_MAX } from './constants.ts'
 import type { PeerGreeted } from './index.ts'
 import { override } from './override.ts'
 import { settledOrAborted } from './wait.ts'
@@ -26,10 +25,8 @@ export interface GatedComponents {
 /** Limits what a peer may send on a stream. Called in the tick in which the service attaches to it. */
 export type Guard = (stream: Stream, connection: Connection) => void
 
-const guardDht: Guard = stream => { guardLengths(stream, DHT_MESSAGE_BYTES_MAX) }
-
 /** The components of a service, with every way to a peer behind hello. */
-export function gate<C extends GatedComponents> (components: C, greeter: Greeter, guard: Guard = guardDht): C {
+export function gate<C extends GatedComponents> (components: C, greeter: Greeter, guard: Guard): C {
   const { registrar, connectionManager } = components
   const gated: Partial<GatedComponents> = {
     registrar: override(registrar, {
@@ -65,4 +62,20 @@ export function gate<C extends GatedComponents> (components: C, greeter: Greeter
     })
   }
   return override(components, gated as Partial<C>)
+}
+
+/** The components of libp2p's ping, which strangers may use too: it keeps all that it has not echoed yet. */
+export function bounded<C extends { registrar: Registrar }> (components: C): C {
+  const { registrar } = components
+  const handle: Registrar['handle'] = async (protocol, handler, options) => {
+    await registrar.handle(protocol, async (stream, connection) => {
+      let received = 0
+      stream.addEventListener('message', ({ data }) => {
+        received += data.byteLength
+        if (received > PING_BYTES_MAX) stream.abort(new Error(`more than ${PING_BYTES_MAX} bytes of pings`))
+      })
+      await handler(stream, connection)
+    }, options)
+  }
+  return override(components, { registrar: override(registrar, { handle }) } as Partial<C>)
 }

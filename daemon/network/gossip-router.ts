@@ -12,9 +12,11 @@ import type { Log } from '../log.ts'
 import * as limits from './constants.ts'
 import { guardLengths } from './framing.ts'
 import { gate, type Greeter } from './gate.ts'
+import { GOSSIP_MISDEED_UNTIMELY } from './gossip-constants.ts'
+import { GossipQuota } from './gossip-quota.ts'
+import type { GossipVerdict } from './index.ts'
 import { Misdeeds, scoreOf } from './misdeeds.ts'
 import { override } from './override.ts'
-import { fairShare, TokenBucket } from './rate.ts'
 
 /** The id gossipsub knows its newest version by, and decides by what a peer can do. On the wire it is `/weft/<network>/meshsub/1.2.0`. */
 const INTERNAL = '/meshsub/1.2.0'
@@ -45,7 +47,11 @@ interface Internals {
   stop: () => Promise<void>
 }
 
-type Judge = (from: PeerId, data: Uint8Array) => Promise<'accept' | 'ignore' | 'reject'> | 'accept' | 'ignore' | 'reject'
+export interface TopicRules {
+  /** Before a message is marked as seen: false for one that nobody is to remember. */
+  admit: (from: PeerId, data: Uint8Array) => boolean
+  judge: (from: PeerId, data: Uint8Array) => Promise<GossipVerdict>
+}
 
 export interface RouterInit {
   /** `/weft/<network>/meshsub/1.2.0` */
@@ -61,10 +67,11 @@ export class GossipRouter {
   readonly #init: RouterInit
   readonly #now: () => number
   readonly #misdeeds = new Misdeeds({ halfLifeMs: limits.GOSSIP_MISDEEDS_HALF_LIFE_MS, max: limits.GOSSIP_MISDEEDS_PEERS_MAX })
-  /** What each neighbour may still send, and how many of its messages wait for judgement. */
-  readonly #neighbours = new Map<string, { messages: TokenBucket, bytes: TokenBucket, pending: number }>()
+  readonly #quota = new GossipQuota()
+  readonly #rules = new Map<string, TopicRules>()
+  /** Ids of what was admitted and is not judged yet: gossipsub marks them as seen a turn later, and copies in the same frame must not cost again. */
+  readonly #taking = new Set<string>()
   readonly #opening = new Set<string>()
-  #pending = 0
   /** Oldest first. */
   #recent: Array<{ topic: string, data: Uint8Array, at: number, sent: Set<string> }> = []
   #service: GossipSub | undefined
@@ -130,13 +137,14 @@ export class GossipRouter {
 
   /** A greeted peer is connected, or has no gossip stream yet. */
   connect (peer: PeerId, connection: Connection): void {
+    this.#quota.connected(peer.toString(), this.#now())
     this.#internals?.onPeerConnected(peer, this.#translatedConnection(connection))
   }
 
   /** The last connection to a peer closed. */
   disconnect (peer: PeerId): void {
     this.#internals?.onPeerDisconnected(peer)
-    this.#neighbours.delete(peer.toString())
+    this.#quota.disconnected(peer.toString())
   }
 
   /** A stream to it is open, or about to be. */
@@ -147,7 +155,7 @@ export class GossipRouter {
 
   /** Messages waiting for judgement. */
   get pending (): number {
-    return this.#pending
+    return this.#quota.pending
   }
 
   /** Misdeeds of a peer that still count. */
@@ -155,24 +163,20 @@ export class GossipRouter {
     return this.#misdeeds.points(peer.toString(), this.#now())
   }
 
-  subscribe (topic: string, judge: Judge): void {
+  subscribe (topic: string, rules: TopicRules): void {
+    this.#rules.set(topic, rules)
     this.#service?.topicValidators.set(topic, (async (from: PeerId, { data }: Message) => {
-      const neighbour = this.#neighbour(from.toString())
-      neighbour.pending++
-      this.#pending++
-      try {
-        const verdict = await judge(from, data)
-        if (verdict === 'reject') this.#misdeeds.add(from.toString(), limits.GOSSIP_MISDEED_REJECTED, this.#now())
-        return verdict
-      } finally {
-        neighbour.pending--
-        this.#pending--
-      }
+      const judged = this.#quota.wait(from.toString())
+      const verdict = await rules.judge(from, data).finally(judged)
+      if (verdict === 'reject') this.#misdeeds.add(from.toString(), limits.GOSSIP_MISDEED_REJECTED, this.#now())
+      if (verdict === 'untimely') this.#misdeeds.add(from.toString(), GOSSIP_MISDEED_UNTIMELY, this.#now())
+      return verdict === 'untimely' ? 'ignore' : verdict
     }) as never)
     this.#service?.subscribe(topic)
   }
 
   unsubscribe (topic: string): void {
+    this.#rules.delete(topic)
     this.#service?.topicValidators.delete(topic)
     this.#service?.unsubscribe(topic)
   }
@@ -200,40 +204,31 @@ export class GossipRouter {
     }
   }
 
-  #neighbour (peer: string): { messages: TokenBucket, bytes: TokenBucket, pending: number } {
-    let neighbour = this.#neighbours.get(peer)
-    if (neighbour == null) this.#neighbours.set(peer, neighbour = { messages: new TokenBucket(), bytes: new TokenBucket(), pending: 0 })
-    return neighbour
-  }
-
   /** Frames in. */
   #guard (stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString()
     guardLengths(stream, limits.GOSSIP_FRAME_BYTES_MAX, bytes => {
-      const cost = Math.max(bytes, limits.GOSSIP_FRAME_COST_MIN)
-      if (this.#neighbour(peer).bytes.take(cost, this.#now(), limits.GOSSIP_BYTES_PER_SECOND_AND_PEER, limits.GOSSIP_BYTES_BURST)) return true
+      if (this.#quota.frame(peer, bytes, this.#now())) return true
       this.#misdeeds.add(peer, limits.GOSSIP_MISDEED_RESET, this.#now())
       return false
     })
   }
 
   /** False for a message that is not looked at: it is as if it had not come, and may still come from somebody else. */
-  #admits (from: string, message: RpcMessage): boolean {
+  #admits (from: PeerId, message: RpcMessage): boolean {
     const now = this.#now()
-    if (this.#misdeeds.points(from, now) >= limits.GOSSIP_MISDEEDS_MAX) return false
+    const peer = from.toString()
+    if (this.#misdeeds.points(peer, now) >= limits.GOSSIP_MISDEEDS_MAX) return false
     // Not one of ours; a subscription that ended is no fault of the sender.
     if (this.#internals?.subscriptions.has(message.topic) !== true) return false
-    if ((message.data?.byteLength ?? 0) > limits.GOSSIP_MESSAGE_BYTES_MAX || message.from != null || message.seqno != null || message.signature != null || message.key != null) {
-      this.#misdeeds.add(from, limits.GOSSIP_MISDEED_REJECTED, now)
+    const data = message.data ?? new Uint8Array()
+    if (data.byteLength > limits.GOSSIP_MESSAGE_BYTES_MAX || message.from != null || message.seqno != null || message.signature != null || message.key != null) {
+      this.#misdeeds.add(peer, limits.GOSSIP_MISDEED_REJECTED, now)
       return false
     }
-    const neighbour = this.#neighbour(from)
-    const perSecond = fairShare(limits.GOSSIP_MESSAGES_PER_SECOND, this.#internals.peers.size, limits.GOSSIP_MESSAGES_PER_SECOND_AND_PEER)
-    if (!neighbour.messages.take(1, now, perSecond, perSecond * limits.GOSSIP_BURST_SECONDS)) {
-      this.#misdeeds.add(from, limits.GOSSIP_MISDEED_FLOOD, now)
-      return false
-    }
-    return neighbour.pending < limits.GOSSIP_PENDING_PER_PEER_MAX && this.#pending < limits.GOSSIP_PENDING_MAX
+    const admittance = this.#quota.message(peer, this.#internals.peers.size, now)
+    if (admittance === 'flood') this.#misdeeds.add(peer, limits.GOSSIP_MISDEED_FLOOD, now)
+    return admittance === 'take' && this.#rules.get(message.topic)?.admit(from, data) === true
   }
 
   /** The components with our protocol's name on the wire. Peers are made known by `connect`, not by what they say they speak. */
@@ -272,9 +267,19 @@ export class GossipRouter {
     internals.allowedTopics = { has: topic => topic.startsWith(this.#init.topicPrefix) && topic.length <= limits.GOSSIP_TOPIC_CHARS_MAX }
     internals.handleReceivedMessage = async (from, message) => {
       const id = Buffer.from(idOf(message.topic, message.data ?? new Uint8Array())).toString('base64')
-      if (internals.seenCache.has(id) || this.#admits(from.toString(), message)) await handleReceivedMessage.call(service, from, message)
-      // It came as promised, though it was not wanted.
-      else internals.gossipTracer.deliverMessage(id)
+      if (internals.seenCache.has(id) || this.#taking.has(id)) {
+        await handleReceivedMessage.call(service, from, message)
+      } else if (this.#admits(from, message)) {
+        this.#taking.add(id)
+        try {
+          await handleReceivedMessage.call(service, from, message)
+        } finally {
+          this.#taking.delete(id)
+        }
+      } else {
+        // It came as promised, though it was not wanted.
+        internals.gossipTracer.deliverMessage(id)
+      }
     }
     internals.handleIHave = (peer, ihave) => {
       const wanted = handleIHave.call(service, peer, ihave)
@@ -308,7 +313,7 @@ export class GossipRouter {
       await stop.call(service)
       // It would keep the process for a second.
       clearTimeout(heartbeatTimeout)
-      this.#neighbours.clear()
+      this.#quota.stop()
       this.#recent = []
     }
     return internals

@@ -5,9 +5,11 @@ import type { Log } from '../log.ts'
 import { GOSSIP_MESSAGE_BYTES_MAX, GOSSIP_REPAIR_MAX_MS, GOSSIP_REPAIR_MS, GOSSIP_TOPIC_CHARS_MAX, GOSSIP_TOPICS_MAX } from './constants.ts'
 import { NetworkConfigError } from './errors.ts'
 import type { GossipRouter } from './gossip-router.ts'
-import type { Gossip, GossipMessage, GossipVerdict, NetworkEvents, PeerGreeted } from './index.ts'
+import type { Gossip, GossipMessage, GossipVerdict, NetworkEvents, PeerGreeted, SubscribeOptions } from './index.ts'
 
 type Judge = (message: GossipMessage) => Promise<GossipVerdict> | GossipVerdict
+
+interface Subscriber extends SubscribeOptions { judge: Judge }
 
 export interface GossipComponents {
   router: GossipRouter
@@ -19,7 +21,7 @@ export interface GossipComponents {
 export class GossipService implements Gossip {
   readonly #components: GossipComponents
   readonly #prefix: string
-  readonly #judges = new Map<string, Judge>()
+  readonly #subscribers = new Map<string, Subscriber>()
   /** Members without a stream: how often it was tried, and when it is next. */
   readonly #missing = new Map<string, { tries: number, at: number }>()
   #timer: NodeJS.Timeout | undefined
@@ -37,7 +39,7 @@ export class GossipService implements Gossip {
     this.#started = true
     hello.addEventListener('peer', this.#onPeer)
     hello.addEventListener('gone', this.#onGone)
-    for (const topic of this.#judges.keys()) this.#listen(topic)
+    for (const topic of this.#subscribers.keys()) this.#listen(topic)
     for (const { peer, connection } of hello.peers()) router.connect(peer, connection)
     this.#timer = setInterval(() => { this.#repair(performance.now()) }, GOSSIP_REPAIR_MS).unref()
   }
@@ -52,15 +54,16 @@ export class GossipService implements Gossip {
     this.#missing.clear()
   }
 
-  subscribe (topic: string, judge: Judge): () => void {
+  subscribe (topic: string, judge: Judge, options: SubscribeOptions = {}): () => void {
     this.#full(topic)
-    if (this.#judges.has(topic)) throw new NetworkConfigError('gossip', `topic '${topic}' is subscribed to already: end that subscription first`)
-    if (this.#judges.size >= GOSSIP_TOPICS_MAX) throw new NetworkConfigError('gossip', `${GOSSIP_TOPICS_MAX} topics are subscribed to, which is the most: end one first`)
-    this.#judges.set(topic, judge)
+    if (this.#subscribers.has(topic)) throw new NetworkConfigError('gossip', `topic '${topic}' is subscribed to already: end that subscription first`)
+    if (this.#subscribers.size >= GOSSIP_TOPICS_MAX) throw new NetworkConfigError('gossip', `${GOSSIP_TOPICS_MAX} topics are subscribed to, which is the most: end one first`)
+    const subscriber = { ...options, judge }
+    this.#subscribers.set(topic, subscriber)
     if (this.#started) this.#listen(topic)
     return () => {
-      if (this.#judges.get(topic) !== judge) return
-      this.#judges.delete(topic)
+      if (this.#subscribers.get(topic) !== subscriber) return
+      this.#subscribers.delete(topic)
       if (this.#started) this.#components.router.unsubscribe(this.#full(topic))
     }
   }
@@ -76,12 +79,22 @@ export class GossipService implements Gossip {
   }
 
   #listen (topic: string): void {
-    this.#components.router.subscribe(this.#full(topic), async (from, data) => {
-      try {
-        return await this.#judges.get(topic)?.({ topic, data, from }) ?? 'ignore'
-      } catch (error) {
-        this.#components.log.error({ error, topic }, 'a gossip message could not be judged')
-        return 'ignore'
+    this.#components.router.subscribe(this.#full(topic), {
+      admit: (from, data) => {
+        try {
+          return this.#subscribers.get(topic)?.admit?.({ topic, data, from }) ?? true
+        } catch (error) {
+          this.#components.log.error({ error, topic }, 'whether a gossip message is looked at could not be decided')
+          return false
+        }
+      },
+      judge: async (from, data) => {
+        try {
+          return await this.#subscribers.get(topic)?.judge({ topic, data, from }) ?? 'ignore'
+        } catch (error) {
+          this.#components.log.error({ error, topic }, 'a gossip message could not be judged')
+          return 'ignore'
+        }
       }
     })
   }

@@ -291,6 +291,12 @@ export class HelloService extends TypedEventEmitter<NetworkEvents> {
   #pass (state: State, hello: HelloInfo): void {
     const { connection } = state
     if (state.failed || !this.#states.has(connection.id)) return
+    // Who was let in when it said hello may have been banned since: it decides how long it takes to answer.
+    const refusal = this.#init.refusal?.(connection.remotePeer.toString(), hello.operator)
+    if (refusal != null) {
+      this.#fail(state, new HelloError('access', refusal))
+      return
+    }
     clearTimeout(state.timer)
     state.uncount()
     const greeted: PeerGreeted = { peer: connection.remotePeer, connection, hello }

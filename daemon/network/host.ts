@@ -2,7 +2,7 @@
 import type { GossipSub } from '@libp2p/gossipsub'
 import { identify, type Identify } from '@libp2p/identify'
 import type { ComponentLogger, Libp2p, MultiaddrConnection, PeerId, PeerInfo, PrivateKey, Transport } from '@libp2p/interface'
-import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
+import { kadDHT, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
 import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
@@ -10,10 +10,12 @@ import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2pInit } from 'libp2p'
 import * as limits from './constants.ts'
-import { gate, type Greeter } from './gate.ts'
+import { dhtGuard, limitDht, senderNow, toldAddresses } from './dht-limits.ts'
+import { bounded, gate, type Greeter } from './gate.ts'
 import type { GossipRouter } from './gossip-router.ts'
 import { lazyNoise } from './lazy-noise.ts'
 import { override } from './override.ts'
+import { boundPeerStore } from './peer-store.ts'
 import { withQuota, type Datastore } from './quota.ts'
 
 export interface HostInit {
@@ -69,7 +71,7 @@ export function settle (host: Host): void {
  * Not started. `greeter` is asked only once connections come.
  */
 export async function createHost (init: HostInit, greeter: Greeter): Promise<Host> {
-  return await createLibp2p<{ identify: Identify, ping: Ping, dht: KadDHT, gossip: GossipSub }>({
+  const host = await createLibp2p<{ identify: Identify, ping: Ping, dht: KadDHT, gossip: GossipSub }>({
     start: false,
     privateKey: init.privateKey,
     logger: init.logger,
@@ -117,13 +119,13 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
     },
     services: {
       identify: identify(),
-      ping: ping({ maxInboundStreams: limits.PING_STREAMS_MAX, maxOutboundStreams: limits.PING_STREAMS_MAX }),
+      ping: components => ping({ maxInboundStreams: limits.PING_STREAMS_MAX, maxOutboundStreams: limits.PING_STREAMS_MAX })(bounded(components)),
       dht: (components): KadDHT => {
-        const datastore = withQuota(init.dht.datastore ?? components.datastore, components.peerId.toString())
-        return kadDHT({
+        const datastore = withQuota(init.dht.datastore ?? components.datastore, components.peerId, senderNow)
+        const dht = kadDHT({
           protocol: init.dht.protocol,
           clientMode: init.dht.mode === 'client',
-          peerInfoMapper: passthroughMapper,
+          peerInfoMapper: toldAddresses,
           kBucketSize: limits.DHT_REPLICAS,
           alpha: limits.DHT_PARALLEL,
           disjointPaths: limits.DHT_DISJOINT_PATHS,
@@ -133,11 +135,15 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
           maxOutboundStreams: limits.DHT_STREAMS_MAX,
           validators: { ...init.dht.validators, pk: noPublicKeys },
           selectors: init.dht.selectors
-        })(gate(override(components, { datastore }), greeter))
+        })(gate(override(components, { datastore }), greeter, dhtGuard()))
+        limitDht(dht, components)
+        return dht
       },
       gossip: (components): GossipSub => init.gossip.create(components, greeter)
     }
   })
+  boundPeerStore(host.peerStore, peer => host.getConnections(peer).length > 0)
+  return host
 }
 
 /** Loaded on demand: most nodes of an open network have no use for it. */

@@ -47,8 +47,20 @@ export interface Ban {
 
 export interface GossipMessage { topic: string, data: Uint8Array, /** The neighbour it came from, not its author. */ from: PeerId }
 
-/** `accept`: true and new, pass it on; `ignore`: not worth passing on; `reject`: its sender should have known better, and is scored for it. */
-export type GossipVerdict = 'accept' | 'ignore' | 'reject'
+/**
+ * `accept`: true and new, pass it on; `ignore`: not worth passing on; `untimely`: ignored for its time, which clocks may explain once, not for ever:
+ * scored a little; `reject`: its sender should have known better, and is scored for it.
+ */
+export type GossipVerdict = 'accept' | 'ignore' | 'untimely' | 'reject'
+
+export interface SubscribeOptions {
+  /**
+   * Asked before `judge`, in the same turn and of every copy that is no duplicate: whether there are means to judge it now. After false it is as if the
+   * message had not come, so that it may still come from somebody else: otherwise whoever spends the means first would suppress what it relays. It must
+   * not throw. @default everything is judged
+   */
+  admit?: (message: GossipMessage) => boolean
+}
 
 /**
  * Messages to everybody who subscribed to a topic. Authors are the business of the message (StrictNoSign: nothing is verified before `judge`,
@@ -61,7 +73,7 @@ export interface Gossip {
    *
    * @throws NetworkConfigError `gossip` beyond GOSSIP_TOPICS_MAX
    */
-  subscribe: (topic: string, judge: (message: GossipMessage) => Promise<GossipVerdict> | GossipVerdict) => () => void
+  subscribe: (topic: string, judge: (message: GossipMessage) => Promise<GossipVerdict> | GossipVerdict, options?: SubscribeOptions) => () => void
   /** To how many neighbours it was sent; 0 if nobody listens. One's own messages do not come back. Needs no subscription. */
   publish: (topic: string, data: Uint8Array) => Promise<number>
   /** Neighbours that subscribe to a topic. */
@@ -118,5 +130,7 @@ export { DialError, HelloError, NetworkConfigError } from './errors.ts'
 export { STREAM_WRITE_BUFFER_MAX_BYTES, STREAM_READ_BUFFER_MAX_BYTES, STREAMS_MAX } from './constants.ts'
 export { messagesOf, MessageLengthError, type Messages } from './framing.ts'
 export { SECRET_BYTES } from './proof.ts'
+export { full, refilled, spent, waitMs, type Bucket, type BucketLimits } from './rate.ts'
+export { placeOf, prefixOf, shardNumber, type Place } from './place.ts'
 export { pause, settledOrAborted } from './wait.ts'
 export { createDialback, type Dialback, type DialbackAnswer, type DialbackReport } from './dialback.ts'

@@ -21,6 +21,6 @@ export function neighbourStore (db: Level<string, Uint8Array>): NeighbourStore {
 }
 
 function isNeighbour (value: unknown): value is Neighbour {
-  const { peer, addresses, seen } = (value ?? {}) as Partial<Neighbour>
-  return typeof peer === 'string' && typeof seen === 'number' && Array.isArray(addresses) && addresses.length <= NEIGHBOUR_ADDRESSES_MAX && addresses.every(address => typeof address === 'string')
+  const { peer, addresses, reached = [], seen } = (value ?? {}) as Partial<Neighbour>
+  return typeof peer === 'string' && typeof seen === 'number' && [addresses, reached].every(list => Array.isArray(list) && list.length <= NEIGHBOUR_ADDRESSES_MAX && list.every(address => typeof address === 'string'))
 }

@@ -18,6 +18,8 @@ export interface Neighbour {
   peer: string
   /** With /p2p/<peer id>, the last known first. */
   addresses: string[]
+  /** Those of them at which this node itself reached it. @default none */
+  reached?: string[]
   /** UTC milliseconds it was last connected. */
   seen: number
 }
@@ -28,9 +30,16 @@ export interface NeighbourStore {
   write: (neighbours: Neighbour[]) => Promise<void>
 }
 
+/** Who gives the addresses of a dial: those `reached` were dialled before; `local`: somebody on the local network. */
+export interface NeighbourDial {
+  reached: Multiaddr[]
+  local: boolean
+  signal: AbortSignal
+}
+
 export interface NeighboursComponents {
   /** Dials, and resolves when the member is greeted. */
-  dial: (addresses: Multiaddr[], options: { signal: AbortSignal }) => Promise<void>
+  dial: (addresses: Multiaddr[], options: NeighbourDial) => Promise<void>
   /** Peer ids of the members now connected. */
   connected: () => string[]
   store?: NeighbourStore
@@ -82,15 +91,16 @@ export class Neighbours {
     await this.#saving
   }
 
-  /** A member is connected, at these addresses. */
-  met (peer: PeerId, addresses: Multiaddr[]): void {
+  /** A member is connected; it says that it listens at `told`, and this node dialled `dialled`. */
+  met (peer: PeerId, told: Multiaddr[], dialled: Multiaddr[] = []): void {
     const key = peer.toString()
     const before = this.#known.get(key)
-    const fresh = addresses.map(address => withPeer(address, key))
-    const all = [...new Set([...fresh, ...before?.addresses ?? []])].slice(0, NEIGHBOUR_ADDRESSES_MAX)
+    const [own, others] = [dialled, told].map(list => list.map(address => withPeer(address, key))) as [string[], string[]]
+    const all = [...new Set([...own, ...others, ...before?.addresses ?? []])].slice(0, NEIGHBOUR_ADDRESSES_MAX)
     if (all.length === 0) return
+    const reached = all.filter(address => own.includes(address) || before?.reached?.includes(address) === true)
     this.#known.delete(key)
-    this.#known.set(key, { peer: key, addresses: all, seen: this.#now() })
+    this.#known.set(key, { peer: key, addresses: all, ...(reached.length === 0 ? {} : { reached }), seen: this.#now() })
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= NEIGHBOURS_MAX) break
       this.#known.delete(oldest)
@@ -113,7 +123,7 @@ export class Neighbours {
     const key = peer.toString()
     if (this.#stop.signal.aborted || this.#announced.has(key) || this.#announced.size >= NEIGHBOUR_DIALS_MAX || this.#components.connected().includes(key)) return
     const neighbour = { peer: key, addresses: addresses.slice(0, NEIGHBOUR_ADDRESSES_MAX).map(address => withPeer(address, key)), seen: 0 }
-    this.#announced.set(key, this.#dial(neighbour, this.#stop.signal).finally(() => { this.#announced.delete(key) }))
+    this.#announced.set(key, this.#dial(neighbour, true, this.#stop.signal).finally(() => { this.#announced.delete(key) }))
   }
 
   async #run (signal: AbortSignal): Promise<void> {
@@ -133,7 +143,7 @@ export class Neighbours {
         const absent = [...this.#known.values()].filter(({ peer }) => !connected.includes(peer)).sort((a, b) => b.seen - a.seen)
         const first = (rounds * NEIGHBOUR_DIALS_MAX) % Math.max(1, absent.length)
         const chosen = [...absent.slice(first), ...absent.slice(0, first)].slice(0, NEIGHBOUR_DIALS_MAX)
-        await Promise.all(chosen.map(async neighbour => { await this.#dial(neighbour, signal) }))
+        await Promise.all(chosen.map(async neighbour => { await this.#dial(neighbour, false, signal) }))
         rounds++
         // Members that come and go would otherwise make it one round after the other.
         least = NEIGHBOUR_PAUSE_MIN_MS
@@ -145,9 +155,9 @@ export class Neighbours {
   }
 
   /** Never rejects: a member that is not there is the usual case. */
-  async #dial ({ peer, addresses }: Neighbour, signal: AbortSignal): Promise<void> {
+  async #dial ({ peer, addresses, reached = [] }: Neighbour, local: boolean, signal: AbortSignal): Promise<void> {
     try {
-      await this.#components.dial(addresses.map(address => multiaddr(address)), { signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) })
+      await this.#components.dial(addresses.map(address => multiaddr(address)), { reached: reached.map(address => multiaddr(address)), local, signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) })
     } catch (error) {
       this.#components.log.debug({ peer, reason: (error as Error).message }, 'a member known before does not answer')
     }

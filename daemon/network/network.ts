@@ -32,7 +32,7 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
   const access = new Access({ allow: config.allow ?? [], deny: config.deny ?? [] }, init.db == null ? undefined : banStore(init.db))
   await access.load()
   const dials = new DialGuard({ listen: config.listen.map(address => parseAddress(address, 'address')), explicit: bootstrap })
-  const inbound = new InboundConnections(config.secret == null, log)
+  const inbound = new InboundConnections({ network: config.name, open: config.secret == null, log })
   let hello: HelloService | undefined
   let network: WeftNetwork | undefined
   // The DHT is made with the host and hello after it; connections come only once both are there.
@@ -78,8 +78,9 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
     ...(config.secret == null ? {} : { secret: config.secret }),
     refusal: (peer, operator) => access.refusal(peer, operator),
     passed: connection => {
-      inbound.greeted(connection)
-      dials.met(connection.remoteAddr)
+      if (connection.direction === 'inbound') inbound.greeted(connection)
+      // Where others come from says nothing of where this node can go.
+      if (connection.direction === 'outbound') dials.met(connection.remoteAddr)
     },
     failed: (peer, reason) => { failures.dispatchEvent(Object.assign(new Event(peer.toString()), { reason })) },
     ...(init.helloTimeoutMs == null ? {} : { timeoutMs: init.helloTimeoutMs })

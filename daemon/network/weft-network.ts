@@ -59,7 +59,14 @@ export class WeftNetwork implements Network {
       log
     }, { addresses: bootstrap })
     this.#neighbours = new Neighbours({
-      dial: async (addresses, options) => { await settledOrAborted(hello.greeted(await libp2p.dial(addresses, options)), options.signal) },
+      dial: async (addresses, { reached, local, signal }) => {
+        const releases = local ? [parts.dials.allowLocal(addresses)] : reached.map(address => parts.dials.allow(address))
+        try {
+          await settledOrAborted(hello.greeted(await libp2p.dial(addresses, { signal })), signal)
+        } finally {
+          for (const release of releases) release()
+        }
+      },
       connected: () => hello.peers().map(({ peer }) => peer.toString()),
       ...(store == null ? {} : { store }),
       log
@@ -81,7 +88,7 @@ export class WeftNetwork implements Network {
   async #remember (peer: PeerId, connection: Connection): Promise<void> {
     const dialled = connection.direction === 'outbound' ? [connection.remoteAddr] : []
     const told = await this.libp2p.peerStore.get(peer).then(({ addresses }) => addresses.map(({ multiaddr: address }) => address), () => [/* not identified yet: that event follows */])
-    this.#neighbours.met(peer, [...dialled, ...told])
+    this.#neighbours.met(peer, told, dialled)
   }
 
   get events (): TypedEventTarget<NetworkEvents> {

@@ -125,8 +125,8 @@ async function checkVersion (path: string): Promise<void> {
 }
 
 /** The database's own lock (held by the kernel, gone with the process) is the directory's lock. */
-async function openDatabase (path: string): Promise<Level<string, Uint8Array>> {
-  const db = new Level<string, Uint8Array>(join(path, 'db'), { keyEncoding: 'utf8', valueEncoding: 'view' })
+export async function openDatabase (path: string, { createIfMissing = true } = {}): Promise<Level<string, Uint8Array>> {
+  const db = new Level<string, Uint8Array>(join(path, 'db'), { keyEncoding: 'utf8', valueEncoding: 'view', createIfMissing })
   try {
     await db.open()
     return db

@@ -75,5 +75,15 @@ export interface DataDir extends AsyncDisposable {
   close: () => Promise<void>
 }
 
+/** A data directory that is looked at while no daemon uses it; nothing can be changed through it. */
+export interface DataDirInspection extends AsyncDisposable {
+  /** Entries of a journal, as `Journal.entries`; keys are those they were written with. */
+  entries: (journal: string, prefix: string) => AsyncIterable<[string, Uint8Array]>
+  /** Stored blocks, by the hex of the digest each should have; their bytes are not looked at. */
+  blocks: () => Promise<Array<{ digest: string, path: string }>>
+  close: () => Promise<void>
+}
+
 export { openDataDir } from './data-dir.ts'
+export { inspectDataDir } from './inspect.ts'
 export { DataDirLockedError, DataDirVersionError, DataDirError } from './errors.ts'

@@ -63,6 +63,9 @@ export const RETRY_AFTER_MS = 1000
 /** Milliseconds for opening a lease or announcing an offer, from the request to the answer. */
 export const ATTACH_TIMEOUT_MS = 10_000
 
+/** Until a lease is asked for on a lease stream: as long as an honest requester waits for the answer. A stream without a lease makes a peer look busy. */
+export const LEASE_REQUEST_MS = ATTACH_TIMEOUT_MS
+
 /** Milliseconds a cancelled attempt may take to be confirmed before its job is told so without the worker's word. */
 export const CANCEL_ANSWER_MS = 5000
 

@@ -1,7 +1,7 @@
 /** The leases of one requester, from the worker's side: the machine's effects carried out, its orders run. */
 import type { PeerId, Stream } from '@libp2p/interface'
 import type { BatchSigner } from '../trust/index.ts'
-import { HEARTBEAT_MS, INLINE_BYTES_MAX, PROGRESS_MAX, RETRY_AFTER_MS } from './constants.ts'
+import { HEARTBEAT_MS, INLINE_BYTES_MAX, LEASE_REQUEST_MS, PROGRESS_MAX, RETRY_AFTER_MS } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 import { failure, runInline, runSmall } from './execution.ts'
 import { judgeOffer, refusedUnread } from './judge.ts'
@@ -21,6 +21,8 @@ export interface LeaseServerContext {
   peer: PeerId
   slots: Slots
   heartbeatMs?: number
+  /** @default LEASE_REQUEST_MS */
+  requestMs?: number
   /** Why a lease may not be granted now; undefined if it may. */
   refuseLease: () => Refusal | undefined
 }
@@ -102,6 +104,7 @@ export class LeaseServer {
       onBeat: () => {}, // any byte is a sign of life already
       load: () => this.load(),
       onClose: reason => {
+        clearTimeout(requested)
         this.streams--
         // by channel: it may end while its request is still being answered, or before it was looked at
         const ended = this.channels.find(entry => entry.channel === channel)
@@ -112,6 +115,7 @@ export class LeaseServer {
       }
     })
     this.streams++
+    const requested = setTimeout(() => { if (generation == null) channel.abort('no lease was asked for') }, this.context.requestMs ?? LEASE_REQUEST_MS).unref()
     greeted.then(() => {
       const messages = early ?? []
       early = undefined

@@ -50,6 +50,8 @@ export interface TaskServerInit {
   maxLeases?: number
   /** Milliseconds between beats, ours and theirs. @default HEARTBEAT_MS */
   heartbeatMs?: number
+  /** Milliseconds a lease stream may be open before a lease is asked for on it. @default LEASE_REQUEST_MS */
+  requestMs?: number
   /** Bytes granted ahead to a requester that sends a large input. @default CREDIT_BYTES */
   creditBytes?: number
   /** Milliseconds without movement after which a transfer has stalled. @default STALL_MS */

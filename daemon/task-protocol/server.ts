@@ -98,6 +98,7 @@ class ExecutingTaskServer implements TaskServer {
       peer,
       slots: this.slots,
       heartbeatMs: this.init.heartbeatMs,
+      requestMs: this.init.requestMs,
       refuseLease: () => this.refuseLease(connection)
     })
     this.requesters.delete(key)

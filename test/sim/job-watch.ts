@@ -1,5 +1,5 @@
 /** The laws of one job, checked at every order its machine gives. Knows nothing of how the machine decides. */
-import { EPOCHS_BEFORE_PROOF } from '../../daemon/coordinator/constants.ts'
+import { EPOCHS_BEFORE_PROOF, FIRST_BLOCKS } from '../../daemon/coordinator/constants.ts'
 import type { AttemptRef, Effect } from '../../daemon/coordinator/machine-types.ts'
 import type { Disk, OutputFile, Value } from './disk.ts'
 import type { Asked } from '../../daemon/coordinator/index.ts'
@@ -30,6 +30,8 @@ export class JobWatch {
   readonly #taken = new Map<number, number>()
   readonly #checking = new Set<string>()
   readonly #compared = new Set<string>()
+  /** Workers that returned a result. */
+  readonly #resultsOf = new Set<string>()
   /** Workers of whom a result was compared. */
   readonly #comparedOf = new Set<string>()
   #merged = 0
@@ -62,8 +64,9 @@ export class JobWatch {
     this.out.delete(worker)
   }
 
-  outcome (worker: string, ref: AttemptRef): void {
+  outcome (worker: string, ref: AttemptRef, good: boolean): void {
     this.out.get(worker)?.delete(key(ref))
+    if (good) this.#resultsOf.add(worker)
   }
 
   /** The job was told that the worker lied to another one. A rename that was asked for cannot be called back. */
@@ -157,6 +160,7 @@ export class JobWatch {
       this.#given.set(name, this.#schema)
       out.add(name)
     }
+    if (out.size > FIRST_BLOCKS && !this.#resultsOf.has(worker)) this.#broken(`${out.size} orders at ${worker}, which returned nothing yet`)
     if (out.size > (slots ?? 0)) this.#broken(`${out.size} orders at ${worker}, which takes ${slots}`)
   }
 

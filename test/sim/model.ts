@@ -8,7 +8,7 @@ import type { Value } from './disk.ts'
 export type Fault = PlantedFault | LeaseFault
 
 export const FAULTS: Fault[] = [
-  'double-accept', 'wrong-merge-order', 'lost-requeue', 'stale-generation-obeyed', 'journal-before-block', 'rename-before-check', 'stale-epoch', 'any-price', 'credit-leak', 'lost-cancel'
+  'double-accept', 'wrong-merge-order', 'lost-requeue', 'stale-generation-obeyed', 'journal-before-block', 'rename-before-check', 'stale-epoch', 'any-price', 'declared-slots', 'credit-leak', 'lost-cancel'
 ]
 
 export interface SimOffer extends OfferRef { job: string }

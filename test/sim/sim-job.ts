@@ -31,7 +31,7 @@ export interface JobPlan {
 }
 
 /** Shortened, so that a run of a virtual minute sees every wait end. Milliseconds. */
-export const SIM_LIMITS: Partial<JobLimits> = { noneMs: 500, rejoinMs: 6000, searchMs: 4000, retryMs: 50, retryMsMax: 1000, blockFailures: 8, engineFailures: 5 }
+export const SIM_LIMITS: Partial<JobLimits> = { noneMs: 500, rejoinMs: 6000, priceMs: 2000, searchMs: 4000, retryMs: 50, retryMsMax: 1000, blockFailures: 8, engineFailures: 5 }
 
 /** What the job asks of the node it runs on. */
 export interface JobHost {
@@ -132,7 +132,7 @@ export class SimJob {
     else if (fact.type === 'slots') {
       if (this.watch.attached.has(fact.worker)) this.watch.attached.set(fact.worker, Math.max(fact.slots, this.watch.out.get(fact.worker)?.size ?? 0))
     } else if (fact.type === 'lost') this.watch.gone(fact.worker)
-    else if (fact.type === 'ok' || fact.type === 'failed') this.watch.outcome(fact.worker, fact)
+    else if (fact.type === 'ok' || fact.type === 'failed') this.watch.outcome(fact.worker, fact, fact.type === 'ok')
     else if (fact.type === 'widened') this.watch.widened()
     else if (fact.type === 'split-ended') this.watch.split(this.plan.sizes.length)
     else if (fact.type === 'checked') this.watch.compared(fact)

@@ -21,7 +21,7 @@ const MAY_USE: Record<string, string[]> = {
   gateway: ['coordinator', 'log'],
   'node-api': ['network-view', 'block-convert', 'coordinator', 'dht-registry', 'executor', 'gateway', 'market', 'network', 'task-protocol', 'trust'],
   announcements: ['block-convert', 'config', 'dht-registry', 'executor', 'health', 'market', 'store', 'log'],
-  'network-view': ['block-convert', 'dht-registry', 'gateway', 'market', 'network', 'trust'],
+  'network-view': ['block-convert', 'config', 'dht-registry', 'gateway', 'market', 'network', 'trust'],
   doctor: ['dht-registry', 'gateway', 'network'],
   node: ['node-api', 'doctor', 'announcements', 'log', 'config', 'store', 'block-convert', 'health', 'executor', 'trust', 'network', 'dht-registry', 'market', 'task-protocol', 'coordinator', 'gateway']
 }

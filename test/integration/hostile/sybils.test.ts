@@ -70,7 +70,7 @@ describe('hostile: peers ground close to a key', () => {
     })
   }
 
-  for (const [what, make] of [['nothing', nobody]] as const) {
+  for (const [what, make] of [['nothing', nobody], ['providers that do not exist', inventions]] as const) {
     it(`that answer with ${what}: a newcomer finds the provider by another peer of the DHT`, async () => {
       await using world = await World.start()
       await world.requesterHoldsKey(EDGE)

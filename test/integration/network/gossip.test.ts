@@ -6,7 +6,8 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { encode } from 'it-length-prefixed'
 import { AbstractStreamMuxer } from '@libp2p/utils'
 import { pEvent } from 'p-event'
-import { GOSSIP_BYTES_BURST, GOSSIP_FRAME_BYTES_MAX, GOSSIP_MESSAGE_BYTES_MAX, GOSSIP_MISDEEDS_MAX, GOSSIP_TOPICS_MAX } from '../../../daemon/network/constants.ts'
+import { GOSSIP_BURST_SECONDS, GOSSIP_BYTES_BURST, GOSSIP_FRAME_BYTES_MAX, GOSSIP_MESSAGE_BYTES_MAX, GOSSIP_MESSAGES_PER_SECOND_AND_PEER, GOSSIP_MISDEEDS_MAX, GOSSIP_TOPICS_MAX } from '../../../daemon/network/constants.ts'
+import { GOSSIP_MISDEED_UNTIMELY } from '../../../daemon/network/gossip-constants.ts'
 import { NetworkConfigError, SECRET_BYTES, type GossipMessage, type GossipVerdict } from '../../../daemon/network/index.ts'
 import { member, NETWORK, sayHello, stranger, until, type Member } from './member.ts'
 
@@ -195,6 +196,66 @@ describe('integration: gossip', () => {
       }))
       await until('a hears the good one', () => heard.length > 0)
       assert.deepEqual(heard, ['good'])
+    })
+
+    it('takes from an honest member what it was not admitted from before', async () => {
+      await using a = await member()
+      await using honest = await member({ bootstrap: [a.address] })
+      await using other = await stranger()
+      const asked: Array<[string, string]> = []
+      const heard: string[] = []
+      a.network.gossip.subscribe('t', ({ data }) => { heard.push(text(data)); return 'accept' }, {
+        admit: ({ data, from }) => {
+          asked.push([text(data), from.toString()])
+          return from.toString() !== other.id || text(data) === 'taken'
+        }
+      })
+      await subscribed(honest, 't', 1)
+      const stream = await meshStream((await sayHello(other, a)).connection)
+      stream.send(frame({ messages: [{ topic: full('t'), data: bytes('price') }, { topic: full('t'), data: bytes('taken') }, { topic: full('t'), data: bytes('taken') }] }))
+      await until('it was judged', () => heard.length > 0)
+      await honest.network.gossip.publish('t', bytes('price'))
+      await until('the other copy is judged', () => heard.includes('price'))
+      assert.deepEqual(heard, ['taken', 'price'])
+      assert.deepEqual(asked, [['price', other.id], ['taken', other.id], ['price', honest.identity.peerId.toString()]], 'a duplicate in the same frame costs nothing')
+    })
+
+    it('hears ever less of who sends what is out of its time', async () => {
+      await using a = await member()
+      await using honest = await member({ bootstrap: [a.address] })
+      const { heard } = listen(a, 't', value => value.startsWith('bad') ? 'reject' : value.startsWith('old') ? 'untimely' : 'accept')
+      await subscribed(honest, 't', 1)
+      await using other = await stranger()
+      const stream = await meshStream((await sayHello(other, a)).connection)
+      const say = (what: string, count: number): void => { for (let i = 0; i < count; i++) stream.send(frame({ messages: [{ topic: full('t'), data: bytes(`${what} ${i}`) }] })) }
+      // One less than what shuts it out.
+      say('bad', GOSSIP_MISDEEDS_MAX - 1)
+      say('old', 200)
+      await until('some are heard: clocks differ', () => heard.filter(value => value.startsWith('old')).length >= 1 / GOSSIP_MISDEED_UNTIMELY)
+      await honest.network.gossip.publish('t', bytes('honest'))
+      await until('a hears the honest one', () => heard.includes('honest'))
+      assert.ok(heard.length < 100, `${heard.length} were judged`)
+    })
+
+    it('takes no more of who reconnects than of who stays', async () => {
+      await using a = await member()
+      const { heard } = listen(a, 't')
+      await using other = await stranger()
+      const { gossip } = a.network.libp2p.services as unknown as { gossip: GossipSub }
+      const start = performance.now()
+      for (let round = 0; round < 3; round++) {
+        const { connection } = await sayHello(other, a)
+        const stream = await meshStream(connection)
+        for (let i = 0; i < 9; i++) stream.send(frame({ messages: Array.from({ length: 30 }, (_, j) => ({ topic: full('t'), data: bytes(`${round} ${i} ${j}`) })) }))
+        stream.send(frame({ subscriptions: [{ subscribe: true, topic: full(`end-${round}`) }] }))
+        await until('a read all of it', () => gossip.getSubscribers(full(`end-${round}`)).length > 0)
+        const gone = until('it is gone', () => a.network.peers().length === 0)
+        await connection.close()
+        await gone
+      }
+      const allowed = GOSSIP_MESSAGES_PER_SECOND_AND_PEER * (GOSSIP_BURST_SECONDS + (performance.now() - start) / 1000)
+      assert.ok(heard.length >= GOSSIP_MESSAGES_PER_SECOND_AND_PEER * GOSSIP_BURST_SECONDS)
+      assert.ok(heard.length <= allowed, `${heard.length} were judged, ${allowed} allowed`)
     })
 
     it('keeps no more subscriptions of it than it may have', async () => {

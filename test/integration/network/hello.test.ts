@@ -233,6 +233,40 @@ describe('integration: hello', () => {
     await eventually('still greets', b.network.events, ['peer'], () => b.network.peers()[0])
   })
 
+  it('does not pass a peer whose operator is banned while it takes its time to answer', async () => {
+    await using a = await startNode()
+    await using other = await stranger()
+    const connection = await dial(other, a)
+    const signal = AbortSignal.timeout(5000)
+    const messages = lpStream(await connection.newStream(HELLO, { signal }), { maxDataLength: HELLO_BYTES_MAX })
+    await messages.write(encodeHello(await helloOf(other.key)), { signal })
+    await messages.read({ signal })
+    assert.equal(decodeVerdict((await messages.read({ signal })).subarray()).code, VERDICT.ok)
+    await a.network.ban(didOf(other.key.publicKey), 'wrong results')
+    let passed = false
+    a.network.events.addEventListener('peer', () => { passed = true })
+    await messages.write(encodeVerdict({ code: VERDICT.ok, reason: '', proof: new Uint8Array() }), { signal })
+    await closedWithin(connection, 3000)
+    assert.equal(passed, false)
+    assert.deepEqual(a.network.peers(), [])
+  })
+
+  for (const encrypter of [tls, noise]) {
+    it(`reaches a peer though others' ids were put to its address, over ${encrypter === tls ? 'TLS' : 'Noise'}`, async () => {
+      await using a = await startNode()
+      await using other = await stranger({ encrypter, listen: true })
+      const signal = AbortSignal.timeout(10_000)
+      for (let i = 0; i < 3; i++) {
+        const forged = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
+        await a.network.libp2p.peerStore.merge(forged, { multiaddrs: other.host.getMultiaddrs().map(address => address.decapsulate('/p2p')) })
+        await assert.rejects(a.network.greet(forged, { signal }), encrypter === tls ? /Unexpected Peer/ : /does not match expected/)
+        await assert.rejects(a.network.greet(forged, { signal }), /did not answer lately/)
+      }
+      await a.network.libp2p.peerStore.merge(other.host.peerId, { multiaddrs: other.host.getMultiaddrs() })
+      await assert.rejects(a.network.greet(other.host.peerId, { signal }), { code: 'unsupported' }, 'it is reached, and speaks no hello')
+    })
+  }
+
   it('takes hello once per connection', async () => {
     await using a = await startNode()
     await using other = await stranger()

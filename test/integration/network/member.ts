@@ -67,12 +67,14 @@ export async function member (config: Partial<NetworkConfig> = {}, dir?: string)
 /** A libp2p peer that speaks only what a test makes it say. */
 export interface Stranger extends AsyncDisposable { host: Libp2p, key: PrivateKey, id: string }
 
-export async function stranger (): Promise<Stranger> {
+/** @param localAddress address of this machine it dials from */
+export async function stranger (localAddress = '127.0.0.1'): Promise<Stranger> {
   const key = await generateKeyPair('Ed25519')
   const host = await createLibp2p({
     privateKey: key,
     addresses: { listen: [] },
-    transports: [tcp()],
+    // Its options go to `net.connect`, though their type does not say so.
+    transports: [tcp({ dialOpts: { localAddress } as object })],
     connectionEncrypters: [tls()],
     streamMuxers: [yamux({ streamOptions: { initialStreamWindowSize: STREAM_WINDOW_INITIAL_BYTES } })],
     connectionMonitor: { enabled: false },
@@ -83,7 +85,7 @@ export async function stranger (): Promise<Stranger> {
 
 /** Dials and says hello as an operator of its own. Gives the verdict on it. */
 export async function sayHello (from: Stranger, to: { address: string }): Promise<{ connection: Connection, code: number, reason: string }> {
-  const connection = await from.host.dial(multiaddr(to.address))
+  const connection = await from.host.dial(multiaddr(to.address), { force: true })
   const signal = AbortSignal.timeout(5000)
   const messages = lpStream(await connection.newStream(`/weft/${NETWORK}/hello/1.0.0`, { signal }), { maxDataLength: HELLO_BYTES_MAX })
   const now = Date.now()

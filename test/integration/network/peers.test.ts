@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { multiaddr } from '@multiformats/multiaddr'
 import { pEvent } from 'p-event'
-import { STRANGERS_MAX } from '../../../daemon/network/constants.ts'
+import { INBOUND_MAX, PEER_CONNECTIONS_MAX, STRANGERS_MAX } from '../../../daemon/network/constants.ts'
 import { VERDICT } from '../../../daemon/network/messages.ts'
 import { member, sayHello, stranger, until, type Member } from './member.ts'
 
@@ -140,6 +140,21 @@ describe('integration: limits of connections', () => {
   })
 })
 
+describe('integration: limits of members', () => {
+  it('a few identities with all the connections each may have keep no newcomer out', async () => {
+    await using a = await member()
+    await using stack = new AsyncDisposableStack()
+    const several = await Promise.all(Array.from({ length: INBOUND_MAX / PEER_CONNECTIONS_MAX }, async (_, i) => stack.use(await stranger(`127.0.0.${2 + i % 6}`))))
+    for (let round = 0; round < PEER_CONNECTIONS_MAX; round++) await Promise.all(several.map(async one => { await sayHello(one, a) }))
+    await until('they are members', () => a.network.peers().length === several.length)
+    assert.equal(a.network.libp2p.getConnections().length, INBOUND_MAX)
+    await using b = await member()
+    await b.network.connect(a.address, soon())
+    await until('b is a member', () => sees(a, b))
+    assert.equal(a.network.peers().length, several.length + 1, 'nobody was closed but for what it had to spare')
+  })
+})
+
 describe('integration: addresses heard from others', () => {
   it('are not dialled again and again when nobody answers as expected', async () => {
     let connections = 0
@@ -165,6 +180,30 @@ describe('integration: addresses heard from others', () => {
     } finally {
       victim.close()
     }
+  })
+
+  it('are no matter where this node was before: one that listens nowhere dials the members it remembers', async () => {
+    await using a = await member()
+    await using b = await member({ listen: [] })
+    await b.network.connect(a.address, soon())
+    await until('b remembers it', () => sees(b, a))
+    await using again = await b.restart({ listen: [] })
+    await until('it finds a', () => sees(again, a))
+  })
+
+  it('do not become allowed by somebody who came in from there', async () => {
+    await using a = await member({ listen: ['/ip4/0.0.0.0/tcp/0'] })
+    await using b = await member()
+    await using c = await member()
+    const port = a.network.libp2p.getMultiaddrs()[0]?.toString().split('/')[4] ?? ''
+    await b.network.connect(`/ip4/127.0.0.1/tcp/${port}/p2p/${a.identity.peerId.toString()}`, soon())
+    await until('a has a member on this machine', () => sees(a, b))
+    await a.network.libp2p.peerStore.merge(c.identity.peerId, { multiaddrs: [multiaddr(c.address)] })
+    await assert.rejects(a.network.greet(c.identity.peerId, soon()), /local network this node is not in/)
+    await a.network.connect(c.address, soon())
+    await using d = await member()
+    await a.network.libp2p.peerStore.merge(d.identity.peerId, { multiaddrs: [multiaddr(d.address)] })
+    await a.network.greet(d.identity.peerId, soon())
   })
 
   it('do not lead into a local network this node is not in', async () => {

@@ -83,6 +83,23 @@ for (const transport of ['memory', 'tcp'] as const) {
       assert.match(await ask(1), /protocol: the order is not signed/)
     })
 
+    it('a lease stream on which no lease is asked for ends, though it beats', async () => {
+      const patient = to
+      to = await worker(transport, { requestMs: 50 })
+      from.network.knows(to.network)
+      const { connection } = await from.network.greet(to.network.identity.peerId, { signal: AbortSignal.timeout(5000) })
+      const closed = Promise.withResolvers<Error | undefined>()
+      const frames: FrameStream<LeaseMessage> = new FrameStream(await connection.newStream('/weft/test/lease/1.0.0'), leaseMessage, { frameBytes: FRAME_BYTES_MAX }, {
+        onMessage: () => {},
+        onClose: error => { closed.resolve(error) }
+      })
+      let beats = 0
+      const beating = setInterval(() => { frames.send({ type: 'beat', sequence: ++beats, active: 0, loopDelayMs: 0, progress: [] }) }, 20)
+      assert.ok(await closed.promise instanceof Error)
+      clearInterval(beating)
+      await stopAll(patient)
+    })
+
     it('orders not signed end the lease', async () => {
       from.network.knows(to.network)
       const { connection } = await from.network.greet(to.network.identity.peerId, { signal: AbortSignal.timeout(5000) })

@@ -52,6 +52,31 @@ describe('coordinator/coordinator and prices', () => {
     assert.deepEqual(await leftOvers('in.bin'), [])
   })
 
+  it('a unit changed at run time holds for the jobs submitted from then on', async () => {
+    const on = await start()
+    let unit = 'credit'
+    const offered: string[] = []
+    const gate = Promise.withResolvers<void>()
+    const coordinator = on.again({
+      async workers (offer, _edge, _request, sink) {
+        offered.push(offer.unit)
+        if (offered.length === 1) await gate.promise
+        sink.found(new ScriptedWorker('p', 1, offer, sink.events('p'), copy), { asked: { price: '1', unit: offer.unit } })
+        sink.settled(1)
+      }
+    }, { priceUnit: () => unit })
+    const submit = async (output: string): ReturnType<typeof coordinator.submit> => await coordinator.submit({ inputs: [await on.file(`${output}.bin`, randomBytes(10))], to: 'copy', output: on.path(output), place: 'remote', maxPrice: '5' })
+    const first = await submit('first.copy')
+    unit = 'euro'
+    const second = await (await submit('second.copy')).done
+    gate.resolve()
+    const earlier = await first.done
+    assert.deepEqual([earlier.state, second.state], ['done', 'done'])
+    assert.deepEqual(offered.toSorted(), ['credit', 'euro'])
+    assert.deepEqual([earlier.workers[0]?.unit, second.workers[0]?.unit], ['credit', 'euro'])
+    await coordinator.stop()
+  })
+
   it('work of this node costs nothing', async () => {
     const on = await start()
     const report = await run(on, { inputs: [await on.file('in.bin', randomBytes(300_000))], maxPrice: '0' })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { NOTICE_EVERY_MS } from '../../../daemon/coordinator/constants.ts'
 import { DistrustedPeers } from '../../../daemon/coordinator/distrusted-peers.ts'
 import { Recruiter } from '../../../daemon/coordinator/recruiter.ts'
 import { createWorkerSource, type WorkerSink } from '../../../daemon/coordinator/index.ts'
@@ -107,7 +108,7 @@ describe('coordinator/machine told of a liar by another job', () => {
 })
 
 describe('coordinator/recruiter', () => {
-  function recruit (search: (sink: WorkerSink) => void, distrusted: (peer: string, operator?: string) => string | undefined = () => undefined): { recruiter: Recruiter, news: JobNews[], facts: JobEventIn[] } {
+  function recruit (search: (sink: WorkerSink) => void, distrusted: (peer: string, operator?: string) => string | undefined = () => undefined, clock = { now: 0 }): { recruiter: Recruiter, news: JobNews[], facts: JobEventIn[] } {
     const [news, facts]: [JobNews[], JobEventIn[]] = [[], []]
     const recruiter = new Recruiter({
       source: { workers: async (_offer, _edge, _request, sink) => { search(sink) } },
@@ -116,6 +117,7 @@ describe('coordinator/recruiter', () => {
       nodes: undefined,
       distrusted,
       push: fact => { facts.push(fact) },
+      now: () => clock.now,
       news: item => { news.push(item) },
       warn: () => {},
       log: silentLog,
@@ -130,13 +132,34 @@ describe('coordinator/recruiter', () => {
   }
 
   it('tells a refusal once, and again only when it is another', () => {
+    const clock = { now: 0 }
     const { recruiter, news } = recruit(sink => {
       for (let i = 0; i < 50; i++) sink.refused('a', 'policy', 'only for friends')
       sink.refused('b', 'busy', 'later')
+      clock.now = NOTICE_EVERY_MS
       sink.refused('a', 'draining', 'it is draining')
-    })
+    }, undefined, clock)
     assert.deepEqual(news.map(item => item.type === 'worker' ? `${item.peer} ${item.reason}` : ''), ['a policy: only for friends', 'b busy: later', 'a draining: it is draining'])
     assert.deepEqual(recruiter.refusals.map(({ peer, reason }) => `${peer} ${reason}`).toSorted(), ['a draining', 'b busy'])
+  })
+
+  it('does not tell every price of one that asks too much, nor every turn of one that changes its reasons', () => {
+    const clock = { now: 0 }
+    let sink!: WorkerSink
+    const { recruiter, news } = recruit(given => { sink = given }, undefined, clock)
+    for (let price = 60; price < 160; price++) {
+      clock.now += NOTICE_EVERY_MS
+      sink.refused('a', 'price', `it asks ${price}`)
+    }
+    assert.deepEqual(news.map(item => item.type === 'worker' ? item.reason : ''), ['price: it asks 60'])
+    assert.deepEqual(recruiter.refusals, [{ peer: 'a', reason: 'price', message: 'it asks 159' }], 'the error of the job has the last')
+    const [told, from] = [news.length, clock.now]
+    for (let turn = 0; turn < 1000; turn++) {
+      clock.now += 10
+      sink.refused('a', turn % 2 === 0 ? 'policy' : 'price', 'as it likes')
+    }
+    assert.ok(news.length > told)
+    assert.ok(news.length - told <= 1 + (clock.now - from) / NOTICE_EVERY_MS, `${news.length - told} in ${clock.now - from} ms`)
   })
 
   it('does not take a worker that was caught while it was attached', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { AttemptRef, Effect, JobEventIn, JobMachineInit } from '../../../daemon/coordinator/machine-types.ts'
-import { failed, joined, ok, plain, Rig } from './rig.ts'
+import { BELIEVED, failed, joined, ok, plain, Rig } from './rig.ts'
 
 type OfType<T extends Effect['type']> = Extract<Effect, { type: T }>
 
@@ -61,7 +61,7 @@ describe('coordinator/epochs', () => {
   })
 
   it('one in a middle block: what was never given out is not done again, and what is done again comes first, in order', () => {
-    const rig = begun({ a: 3 }, 8)
+    const rig = begun({ a: 3 }, 8, BELIEVED)
     assert.deepEqual(rig.orders(), ['a:0/1', 'a:1/1', 'a:2/1'])
     rig.step(ok('a', 1))
     rig.settle()
@@ -177,7 +177,7 @@ describe('coordinator/epochs', () => {
   describe('what comes late of the older schema', () => {
     /** Two blocks of each kind: stored, inspected, compared, journalled; then the schema is widened. */
     const inAllStates = (): Rig => {
-      const rig = begun({ a: 5 }, 5, { verify: 'all' })
+      const rig = begun({ a: 5 }, 5, { ...BELIEVED, verify: 'all' })
       rig.orders()
       rig.step(...[0, 1, 2, 3].map(block => ok('a', block, 1, 'volatile')))
       rig.step(...[1, 2, 3].map(block => ({ type: 'stored' as const, block, attempt: 1 })))
@@ -250,7 +250,7 @@ describe('coordinator/epochs', () => {
 
   describe('with a worker that lies', () => {
     it('comparisons of its results that are void are not waited for, nor believed', () => {
-      const rig = begun({ liar: 3, b: 1 }, 4)
+      const rig = begun({ liar: 3, b: 1 }, 4, BELIEVED)
       assert.deepEqual(rig.orders().toSorted(), ['b:1/1', 'liar:0/1', 'liar:2/1', 'liar:3/1'])
       rig.step(ok('liar', 0), ok('b', 1))
       rig.settle()
@@ -373,7 +373,7 @@ describe('coordinator/epochs', () => {
 
   it('puts a hundred thousand blocks back without going through all of them for each', () => {
     const blocks = 100_000
-    const rig = begun({ a: blocks }, blocks)
+    const rig = begun({ a: blocks }, blocks, BELIEVED)
     rig.orders()
     rig.step(widened(1), split(0), ended)
     assert.equal(rig.machine.counts().redone, blocks)

@@ -8,6 +8,7 @@ import {
 } from '../../../daemon/block-convert/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
 import { openDataDir, type DataDir } from '../../../daemon/store/index.ts'
+import type { CoordinatorInit } from '../../../daemon/coordinator/coordinator.ts'
 import { createCoordinator, createLocalWorker, type Coordinator, type JobEvent, type WorkerSource } from '../../../daemon/coordinator/index.ts'
 import type { EngineOutcome, Executor } from '../../../daemon/executor/index.ts'
 import type { AttemptOutcome, Offer, Order, Worker, WorkerEvents } from '../../../daemon/task-protocol/index.ts'
@@ -173,7 +174,7 @@ export interface Bench {
   file: (name: string, data: Uint8Array | string) => Promise<string>
   path: (name: string) => string
   /** A coordinator over the same data, as after a restart. */
-  again: (workers?: WorkerSource) => Coordinator
+  again: (workers?: WorkerSource, init?: CoordinatorInit) => Coordinator
   close: () => Promise<void>
 }
 
@@ -182,7 +183,7 @@ export async function bench (root: string, makeSource?: (local: (offer: Offer, e
   const executor = inProcessExecutor(dir.scratch)
   const local = (offer: Offer, events: WorkerEvents): Worker => createLocalWorker({ executor, toolbox, blocks: dir.blocks }, offer, events)
   const source: WorkerSource = makeSource?.(local) ?? localSource(local)
-  const make = (workers: WorkerSource): Coordinator => createCoordinator({ toolbox, store: dir, workers, log: silentLog, removePartials })
+  const make = (workers: WorkerSource, init?: CoordinatorInit): Coordinator => createCoordinator({ toolbox, store: dir, workers, log: silentLog, removePartials }, init)
   const coordinator = make(source)
   const events: JobEvent[] = []
   coordinator.events.addEventListener('job', ({ detail }) => { events.push(detail) })
@@ -197,7 +198,7 @@ export async function bench (root: string, makeSource?: (local: (offer: Offer, e
       await writeFile(join(root, name), data)
       return join(root, name)
     },
-    again: (workers = source) => make(workers),
+    again: (workers = source, init = undefined) => make(workers, init),
     close: async () => {
       await coordinator.stop()
       await dir.close()

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { Block } from '../../../daemon/coordinator/block-table.ts'
-import { failed, joined, last, ok, Rig, types } from './rig.ts'
+import { BELIEVED, failed, joined, last, ok, Rig, types } from './rig.ts'
 
 describe('coordinator/machine', () => {
   describe('failures', () => {
     it('gives the blocks of a lost worker to others at once', () => {
-      const rig = Rig.started([5, 5, 5], { a: 2, b: 1 })
+      const rig = Rig.started([5, 5, 5], { a: 2, b: 1 }, BELIEVED)
       rig.orders()
       rig.step({ type: 'lost', worker: 'a', reason: 'killed' }, { type: 'slots', worker: 'b', slots: 3 })
       assert.deepEqual(rig.orders(), ['b:0/2', 'b:2/2'].toSorted())

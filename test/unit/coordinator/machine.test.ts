@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { joined, last, ok, plain, Rig, types } from './rig.ts'
+import { BELIEVED, joined, last, ok, plain, Rig, types } from './rig.ts'
 
 describe('coordinator/machine', () => {
   it('takes a block from order to output, each step only after the one before', () => {
@@ -36,7 +36,7 @@ describe('coordinator/machine', () => {
   })
 
   it('keeps every worker supplied up to its slots, and no further', () => {
-    const rig = Rig.started(new Array<number>(10).fill(5), { a: 2, b: 3 })
+    const rig = Rig.started(new Array<number>(10).fill(5), { a: 2, b: 3 }, BELIEVED)
     assert.deepEqual(rig.orders().map(order => order.slice(0, 1)).sort(), ['a', 'a', 'b', 'b', 'b'])
     rig.step(ok('a', 0))
     assert.deepEqual(rig.orders(), ['a:5/1'])
@@ -74,7 +74,7 @@ describe('coordinator/machine', () => {
     })
 
     it('merges in order as soon as the prefix is there', () => {
-      const rig = Rig.started([5, 5, 5], { a: 3 })
+      const rig = Rig.started([5, 5, 5], { a: 3 }, BELIEVED)
       rig.step(ok('a', 2), ok('a', 1))
       rig.settle()
       assert.equal(rig.machine.counts().merged, 0)
@@ -228,7 +228,7 @@ describe('coordinator/machine', () => {
   })
 
   it('tells at most a thousand pieces of news about blocks a second', () => {
-    const rig = Rig.started(new Array<number>(3000).fill(1), { a: 3000 })
+    const rig = Rig.started(new Array<number>(3000).fill(1), { a: 3000 }, BELIEVED)
     assert.equal(rig.of('news').filter(({ news }) => news.type === 'block').length, 1000)
     rig.now = 1000
     rig.step(ok('a', 0), { type: 'inspected', block: 0, attempt: 1, units: 1 }, { type: 'committed', block: 0, attempt: 1 })

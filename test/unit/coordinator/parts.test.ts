@@ -71,7 +71,9 @@ describe('coordinator/planner', () => {
   }
 
   it('gives one each in turn until nobody has room', () => {
-    assert.deepEqual(dealt([1, 1, 1, 1, 1, 1], [worker('a', 2), worker('b', 3)]), ['a0', 'b1', 'a2', 'b3', 'b4'])
+    const b = worker('b', 3)
+    b.ramp = 4
+    assert.deepEqual(dealt([1, 1, 1, 1, 1, 1], [worker('a', 2), b]), ['a0', 'b1', 'a2', 'b3', 'b4'])
   })
 
   it('gives nothing to who is gone, excluded, lying, draining or paused', () => {

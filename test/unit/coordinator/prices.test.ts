@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { Block } from '../../../daemon/coordinator/block-table.ts'
+import { FIRST_BLOCKS, JOB_LIMITS, NOTICE_EVERY_MS, SEARCH_EVERY_MS } from '../../../daemon/coordinator/constants.ts'
 import { deal } from '../../../daemon/coordinator/planner.ts'
 import { cheapestFirst, limitOf, nobodyWithin, parsePrice, tooDear, type Asked } from '../../../daemon/coordinator/prices.ts'
 import { ReadyQueue } from '../../../daemon/coordinator/ready-queue.ts'
@@ -112,7 +113,7 @@ describe('coordinator/planner and prices', () => {
         const entry = workers.obtain(`${i}:`, 'remote')
         entry.join('remote', slots, slow ? 1 : 100)
         workers.price(entry, credit(price))
-        if (most == null || Number(price) <= Number(most)) room += slots
+        if (most == null || Number(price) <= Number(most)) room += Math.min(slots, FIRST_BLOCKS)
       }
       const orders = dealt(sizes, workers)
       assert.equal(orders.length, Math.min(room, sizes.length))
@@ -125,7 +126,7 @@ describe('coordinator/planner and prices', () => {
 
 describe('coordinator/machine and prices', () => {
   const rig = (workers: JobEventIn[], blocks: number, maxPrice?: string): Rig => {
-    const made = new Rig({ maxPrice, priceUnit: 'credit', limits: { noneMs: 1000, rejoinMs: 15_000 } })
+    const made = new Rig({ maxPrice, priceUnit: 'credit', limits: { noneMs: 1000, rejoinMs: 15_000, priceMs: 6000 } })
     made.step()
     made.step(...workers, { type: 'settled', count: workers.length })
     made.step({ type: 'split', sizes: new Array<number>(blocks).fill(5) })
@@ -147,6 +148,7 @@ describe('coordinator/machine and prices', () => {
     made.effects = []
     made.step(priced('a', '60'))
     assert.deepEqual(news(made), [], 'it was said already')
+    made.now = NOTICE_EVERY_MS
     made.step(priced('a', '50'))
     assert.deepEqual(news(made), ['a joined: its price is within the limit again'])
     assert.deepEqual(made.orders(), ['a:4/1', 'a:5/1'])
@@ -177,8 +179,11 @@ describe('coordinator/machine and prices', () => {
     made.step({ type: 'tick' })
     assert.equal(made.machine.state, 'running', 'what they have is still coming')
     made.step(ok('a', 0), ok('b', 1))
-    assert.equal(last(made.of('timer')).at, 6000)
-    made.now = 6000
+    assert.equal(last(made.of('timer')).at, 11_000)
+    made.now = 10_999
+    made.step({ type: 'tick' })
+    assert.equal(made.machine.state, 'running', 'a lower price may be on its way')
+    made.now = 11_000
     made.step({ type: 'tick' })
     made.step({ type: 'aborted' })
     const { error } = last(made.of('end'))
@@ -187,7 +192,8 @@ describe('coordinator/machine and prices', () => {
 
   it('does not fail if one of them becomes cheaper in time, or somebody lost may return', () => {
     const made = rig([asks('a', 1, '51')], 1, '50')
-    made.now = 999
+    made.now = 5999
+    made.step({ type: 'tick' })
     made.step(priced('a', '50'))
     assert.deepEqual(made.orders(), ['a:0/1'])
     const other = rig([asks('a', 1, '51'), asks('b', 1, '1')], 1, '50')
@@ -197,6 +203,52 @@ describe('coordinator/machine and prices', () => {
     assert.equal(other.machine.state, 'running')
     other.step(asks('b', 1, '1'))
     assert.deepEqual(other.orders(), ['b:0/1', 'b:0/2'])
+  })
+
+  it('waits for a lower price longer than the next search takes, also for one that was lost meanwhile; not for who was excluded', () => {
+    assert.ok(JOB_LIMITS.priceMs > SEARCH_EVERY_MS)
+    const left = (then: JobEventIn[]): string => {
+      const made = rig([asks('a', 1, '51')], 1, '50')
+      made.step(...then)
+      made.now = 5999
+      made.step({ type: 'tick' })
+      return made.machine.state
+    }
+    assert.equal(left([]), 'running')
+    assert.equal(left([{ type: 'lost', worker: 'a', reason: 'gone' }]), 'running')
+    assert.equal(left([{ type: 'distrusted', worker: 'a', reason: 'lied' }]), 'failed')
+  })
+
+  it('a price that flaps with every bulletin is told once a second, and as it is in the end', () => {
+    const made = rig([asks('a', 1, '10'), asks('b', 1, '10')], 100, '50')
+    made.effects = []
+    const toldAt: Record<string, number> = {}
+    for (let turn = 0; turn < 1001; turn++) {
+      made.now = 10 * turn
+      const said = news(made).length
+      // The other one flaps, too, and begins half a second later: its notices are no reason for more of the first.
+      made.step(priced('a', turn % 2 === 0 ? String(51 + turn) : '10'), ...(turn < 50 ? [] : [priced('b', turn % 2 === 0 ? '10' : String(51 + turn))]))
+      for (const notice of news(made).slice(said)) {
+        const peer = notice.slice(0, 1)
+        assert.ok(made.now - (toldAt[peer] ?? -Infinity) >= NOTICE_EVERY_MS, `${notice} at ${made.now}, the last at ${toldAt[peer]}`)
+        toldAt[peer] = made.now
+      }
+    }
+    made.step(priced('b', '10'))
+    assert.deepEqual(Object.keys(toldAt), ['a', 'b'])
+    // What was left unsaid is said when its time has come, as it is then.
+    const settled = (peer: string): string | undefined => {
+      for (let ticks = 0; ticks < 4; ticks++) {
+        made.now = Math.max(made.now, toldAt[peer]!) + NOTICE_EVERY_MS
+        made.step({ type: 'tick' })
+      }
+      return news(made).findLast(notice => notice.startsWith(peer))
+    }
+    const at = last(made.of('timer')).at
+    assert.ok(at != null && at <= made.now + NOTICE_EVERY_MS)
+    assert.match(settled('a') ?? '', /^a refused: price: it asks 1051 /)
+    made.step(priced('a', '10'))
+    assert.equal(settled('a'), 'a joined: its price is within the limit again')
   })
 
   it('one that comes back asks what it asked, unless it says otherwise', () => {

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict'
 import { createJobMachine } from '../../../daemon/coordinator/machine.ts'
 import type { AttemptRef, Effect, JobEventIn, JobMachine, JobMachineInit } from '../../../daemon/coordinator/machine-types.ts'
 
+/** Workers are given all their slots before they showed anything, for tests that are about something else. */
+export const BELIEVED: Partial<JobMachineInit> = { faults: new Set(['declared-slots'] as const) }
+
 export class Rig {
   readonly machine: JobMachine
   now = 0

@@ -76,7 +76,7 @@ describe('dht-registry: observations of known peers', () => {
     assert.equal(known.observe(observed(who, { sequence: NOW + 9 })), 'old')
   })
 
-  it('give way to a newer advert, not to an older one, and to the advert once they expired', async () => {
+  it('give way to a newer advert, not to an older one, also once they expired: then only load is gone', async () => {
     await learn({ price: '1' })
     known.observe(observed(who, { sequence: NOW + 10 }))
     await learn({ price: '2', sequence: NOW + 5 })
@@ -85,10 +85,27 @@ describe('dht-registry: observations of known peers', () => {
     assert.deepEqual([view().advert.price, view().facts.price.source, view().facts.load?.busy], ['3', 'direct', 1])
     known.observe(observed(who, { sequence: NOW + 20, price: '4' }))
     now += 90_000
-    assert.deepEqual([view().advert.price, view().facts.load], ['3', undefined])
     const { length } = told
+    for (let sweep = 0; sweep < 2; sweep++) {
+      assert.deepEqual([view().advert.price, view().facts.price.source, view().facts.load], ['4', 'gossip', undefined], 'the advert is known to be outdated')
+      known.expire()
+    }
+    assert.equal(told.length, length, 'nothing changed that anybody decides by')
+    assert.equal(known.observe(observed(who, { sequence: NOW + 15, expires: now + 1000 })), 'old', 'what was said before stays refused')
+    await learn({ price: '5', sequence: NOW + 21 })
+    assert.deepEqual([view().advert.price, view().facts.price.source], ['5', 'direct'])
+  })
+
+  it('keep a draining peer draining until its advert expires', async () => {
+    await learn({ expires: NOW + 600_000 })
+    known.observe(observed(who, { draining: true }))
+    now += 599_999
     known.expire()
-    assert.deepEqual(told.slice(length).map(({ advert }) => advert.price), ['3'], 'and who decided by it is told')
+    assert.equal(view().advert.draining, true)
+    now++
+    known.expire()
+    await learn({ sequence: NOW, expires: NOW + 700_000 })
+    assert.equal(view().advert.draining, false, 'and is forgotten with it')
   })
 
   it('never keep an advert alive, and go with it', async () => {
@@ -127,7 +144,7 @@ describe('dht-registry: observations of known peers', () => {
     const observations = new Observations(2)
     const [a, b, c] = [await signer(), await signer(), await signer()]
     for (const each of [a, b, c]) observations.put({ ...observed(each), seen: NOW })
-    assert.deepEqual([a, b, c].map(({ peer }) => observations.get(peer, NOW) != null), [false, true, true])
+    assert.deepEqual([a, b, c].map(({ peer }) => observations.get(peer) != null), [false, true, true])
   })
 })
 
@@ -162,9 +179,9 @@ describe('dht-registry: lookups in the background', () => {
     while (found.length < taken) await new Promise(resolve => { setImmediate(resolve) })
     assert.equal(asked.length, taken)
     assert.equal(found[0], NOW + 50)
-    now += 60_000
+    now += BACKGROUND_RETRY_MS - 1
     assert.equal(lookups.want(observed(first)), false, 'tried not long ago')
-    now += BACKGROUND_RETRY_MS
+    now = 60_000
     assert.equal(lookups.want(observed(first)), true)
     await lookups.stop()
   })
@@ -198,19 +215,72 @@ describe('dht-registry: memory', () => {
     await rm(path, { recursive: true })
   })
 
-  it('gives back what was remembered, oldest first, within its limits, without what was forgotten or is damaged', async () => {
-    const memory = new AdvertMemory({ db, log: silentLog, adverts: 3 })
+  const store = (): ReturnType<typeof db.sublevel<string, Uint8Array>> => db.sublevel<string, Uint8Array>('adverts', { valueEncoding: 'view' })
+  const peersOf = async (limits: { adverts?: number, bytes?: number } = {}): Promise<string[]> => (await new AdvertMemory({ db, log: silentLog, ...limits }).load()).map(({ peer }) => peer)
+  beforeEach(async () => { await db.clear() })
+
+  it('gives back what was remembered, the least recently seen first, within its limits, without what was forgotten or is damaged', async () => {
+    const memory = new AdvertMemory({ db, log: silentLog, adverts: 4 })
     assert.deepEqual(await memory.load(), [])
-    for (const [i, peer] of ['a', 'b', 'c', 'd', 'e'].entries()) memory.remember({ peer, sealed: Uint8Array.of(i), seen: NOW - i })
-    memory.remember({ peer: 'c', sealed: Uint8Array.of(9), seen: NOW })
-    memory.forget('d')
+    for (const [i, peer] of ['a', 'b', 'c', 'd', 'e'].entries()) memory.remember({ peer, sealed: Uint8Array.of(i), seen: NOW + i })
+    memory.remember({ peer: 'a', sealed: Uint8Array.of(9), seen: NOW + 9 })
+    memory.forget('c')
     await memory.settled()
-    await db.sublevel<string, Uint8Array>('adverts', { valueEncoding: 'view' }).put('x', Uint8Array.of(0xff))
-    const again = new AdvertMemory({ db, log: silentLog, adverts: 3 })
-    assert.deepEqual((await again.load()).map(({ peer, sealed, seen }) => [peer, sealed[0], seen]), [['e', 4, NOW - 4], ['c', 9, NOW]])
-    const fewer = new AdvertMemory({ db, log: silentLog, bytes: 1 })
-    assert.deepEqual((await fewer.load()).map(({ peer }) => peer), ['c'])
-    assert.deepEqual((await new AdvertMemory({ db, log: silentLog }).load()).map(({ peer }) => peer), ['c'])
+    await store().put('x', Uint8Array.of(0xff))
+    const again = await new AdvertMemory({ db, log: silentLog, adverts: 4 }).load()
+    assert.deepEqual(again.map(({ peer, sealed, seen }) => [peer, sealed[0], seen]), [['b', 1, NOW + 1], ['d', 3, NOW + 3], ['a', 9, NOW + 9]])
+    assert.deepEqual(await store().keys().all(), ['a', 'b', 'd'], 'the damaged is removed')
+    assert.deepEqual(await peersOf({ bytes: 1 }), ['a'], 'the one known longest, though its advert is new')
+    assert.deepEqual(await peersOf(), ['a'])
+  })
+
+  it('is written once for any number of pushes, and only with what is still wanted', async () => {
+    let operations = 0
+    let writes = 0
+    const onWrite = (batch: unknown[]): void => {
+      writes++
+      operations += batch.length
+    }
+    const memory = new AdvertMemory({ db, log: silentLog, adverts: 4 })
+    await memory.load()
+    db.on('write', onWrite)
+    for (let i = 0; i < 600; i++) memory.remember({ peer: `p${i % 6}`, sealed: Uint8Array.of(i % 256), seen: NOW + i })
+    memory.remember({ peer: 'gone', sealed: Uint8Array.of(1), seen: NOW })
+    memory.forget('gone')
+    const start = performance.now()
+    while (performance.now() < start + 5) await new Promise(resolve => { setImmediate(resolve) })
+    assert.equal(writes, 0, 'not while they come')
+    await memory.settled()
+    db.off('write', onWrite)
+    assert.deepEqual([writes, operations], [1, 4])
+  })
+
+  it('keeps those known longest, and those connected, when a crowd of newcomers fills it', async () => {
+    const connected = new Set<string>()
+    const memory = new AdvertMemory({ db, log: silentLog, adverts: 8, bytes: 800, connected: () => connected })
+    await memory.load()
+    const remember = (peer: string, size = 50): void => { memory.remember({ peer, sealed: new Uint8Array(size), seen: NOW }) }
+    for (let i = 0; i < 8; i++) remember(`honest${i}`)
+    connected.add('honest7')
+    for (let i = 0; i < 100; i++) {
+      connected.add(`sybil${i}`)
+      remember(`sybil${i}`, i % 2 === 0 ? 50 : 400)
+    }
+    await memory.settled()
+    const left = await peersOf()
+    for (const peer of ['honest0', 'honest1', 'honest2', 'honest3', 'honest7']) assert.ok(left.includes(peer), `${peer} of ${left.join(' ')}`)
+    assert.ok(left.length <= 8)
+  })
+
+  it('has room for who is connected, though a crowd came before', async () => {
+    const connected = new Set(['honest'])
+    const memory = new AdvertMemory({ db, log: silentLog, adverts: 8, connected: () => connected })
+    await memory.load()
+    for (let i = 0; i < 8; i++) memory.remember({ peer: `sybil${i}`, sealed: Uint8Array.of(1), seen: NOW })
+    memory.remember({ peer: 'honest', sealed: Uint8Array.of(1), seen: NOW })
+    memory.remember({ peer: 'sybil8', sealed: Uint8Array.of(1), seen: NOW })
+    await memory.settled()
+    assert.deepEqual((await peersOf()).toSorted(), ['honest', ...Array.from({ length: 7 }, (_, i) => `sybil${i}`)])
   })
 
   it('is empty without a database, and a failing one is no more than that', async () => {

@@ -115,6 +115,22 @@ describe('dht-registry: records', () => {
     assert.deepEqual(['b', 'c', 'd'].map(peer => floors.sequence(peer) > 0), [false, true, true])
   })
 
+  it('keep the floors of those a node has to do with, however many identities are invented', async () => {
+    const floors = await openFloors({ max: 128, now: () => NOW })
+    const admit = async (peer: string): Promise<void> => { await floors.admit({ peer, kind: 'record', sequence: NOW, issued: NOW, digest: Uint8Array.of(1) }) }
+    const ours = Array.from({ length: 10 }, (_, i) => `ours${i}`)
+    floors.protect?.(() => ({ isConnected: peer => peer === 'ours0', isKnown: peer => peer.startsWith('ours') }))
+    for (const peer of ours) await admit(peer)
+    for (let i = 0; i < 1000; i++) await admit(`invented${i}`)
+    for (const peer of ours) assert.equal(floors.sequence(peer), NOW, peer)
+    const left = Array.from({ length: 1000 }, (_, i) => floors.sequence(`invented${i}`) > 0)
+    assert.ok(left.filter(Boolean).length <= 128 - ours.length)
+    assert.ok(left.lastIndexOf(false) < left.indexOf(true), 'the oldest went')
+    for (let i = 0; i < 1000; i++) await admit(`ours-too${i}`)
+    assert.equal(floors.sequence('ours0'), NOW, 'one that is connected stays whatever happens')
+    assert.equal(floors.sequence('ours1'), 0, 'others give way to what is as near')
+  })
+
   it('never go below the highest sequence admitted, in any order', async () => {
     await fc.assert(fc.asyncProperty(fc.array(fc.record({ peer: fc.constantFrom('a', 'b'), sequence: fc.nat({ max: 6 }), content: fc.nat({ max: 1 }), kind: fc.constantFrom('advert' as const, 'record' as const) })), async candidates => {
       const floors = await openFloors()

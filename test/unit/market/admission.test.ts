@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { Admission } from '../../../daemon/market/admission.ts'
+import { Admission, type Header } from '../../../daemon/market/admission.ts'
 import { Budget } from '../../../daemon/market/budget.ts'
 import { NEIGHBOURS_MAX, PUBLISHERS_KNOWN_MAX, VERIFICATIONS_BURST, VERIFICATIONS_PER_SECOND_MAX } from '../../../daemon/market/index.ts'
 
 const EXPIRES = 1e9
-const message = (sequence: number, digest = `d${sequence}`, peer = 'p', from = 'n'): { from: string, peer: string, sequence: number, digest: string } => ({ from, peer, sequence, digest })
+const message = (sequence: number, digest = `d${sequence}`, peer = 'p'): Header => ({ peer, sequence, digest })
 const verified = (sequence: number, peer = 'p', expires = EXPIRES): { peer: string, sequence: number, expires: number, digest: string } => ({ peer, sequence, expires, digest: `d${sequence}` })
 
 describe('market: admission', () => {
   it('drops what is not newer before any check, and knows the same bytes again', () => {
     const admission = new Admission()
-    assert.equal(admission.consider(message(5), 0), 'verify')
+    assert.equal(admission.standing(message(5)), 'verify')
     assert.equal(admission.verified(verified(5), 0), true)
-    assert.equal(admission.consider(message(4), 0), 'stale')
-    assert.equal(admission.consider(message(5, 'other'), 0), 'stale')
-    assert.equal(admission.consider(message(5), 0), 'again')
-    assert.equal(admission.consider(message(6), 0), 'verify')
+    assert.equal(admission.standing(message(4)), 'stale')
+    assert.equal(admission.standing(message(5, 'other')), 'stale')
+    assert.equal(admission.standing(message(5)), 'again')
+    assert.equal(admission.standing(message(6)), 'verify')
     assert.equal(admission.verified(verified(5), 0), false, 'it was overtaken while it was checked')
   })
 
@@ -27,7 +27,7 @@ describe('market: admission', () => {
       const highest = new Map<string, number>()
       for (const { peer, sequence, good } of events) {
         const floor = highest.get(peer) ?? -1
-        const admittance = admission.consider(message(sequence, `d${sequence}`, peer), 0)
+        const admittance = admission.standing(message(sequence, `d${sequence}`, peer))
         assert.equal(admittance, sequence > floor ? 'verify' : sequence === floor ? 'again' : 'stale')
         if (admittance !== 'verify' || !good) continue
         assert.equal(admission.verified(verified(sequence, peer), 0), true)
@@ -36,12 +36,21 @@ describe('market: admission', () => {
     }))
   })
 
+  it('spends the budget of the neighbour for what needs a check, and for nothing else', () => {
+    const admission = new Admission()
+    admission.verified(verified(5), 0)
+    for (let i = 0; i < 10 * VERIFICATIONS_BURST; i++) assert.ok(admission.affords(message(5 - i % 2, 'd5'), 'a', 0))
+    for (let i = 0; i < 2 * VERIFICATIONS_BURST; i++) admission.affords(message(6), 'a', 0)
+    assert.equal(admission.affords(message(6), 'a', 0), false)
+    assert.equal(admission.affords(message(6), 'b', 0), true, 'another neighbour can afford the same message')
+  })
+
   it('remembers a bounded number of publishers, those that protect nothing going first', () => {
     const admission = new Admission(2)
     admission.verified(verified(1, 'a', 10), 0)
     admission.verified(verified(1, 'b', 100), 0)
     admission.verified(verified(1, 'c', 100), 50)
-    assert.deepEqual(['a', 'b', 'c'].map(peer => admission.consider(message(1, 'd1', peer), 50)), ['verify', 'again', 'again'])
+    assert.deepEqual(['a', 'b', 'c'].map(peer => admission.standing(message(1, 'd1', peer))), ['verify', 'again', 'again'])
     admission.verified(verified(1, 'd', 100), 50)
     assert.equal(admission.size, 2)
     // What the budget lets in fits for as long as it can hold.

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { openBulletin, peekBulletin, sealBulletin } from '../../../daemon/market/bulletin.ts'
 import { BULLETIN_BYTES_MAX, BULLETIN_VALIDITY_MS, BulletinError, type Bulletin } from '../../../daemon/market/index.ts'
-import { placeOf, topicOf } from '../../../daemon/market/topics.ts'
+import { topicOf } from '../../../daemon/market/topics.ts'
+import { placeOf } from '../../../daemon/network/index.ts'
 import { CLOCK_SKEW_MS } from '../../../daemon/trust/index.ts'
 import { bulletinOf, forge, forgeBytes, NETWORK, NOW, signer, type Signer } from './fixtures.ts'
 
@@ -95,7 +96,7 @@ describe('market: bulletins', () => {
     assert.deepEqual(bulletin, vectors.bulletin.value)
     for (const { peer, rank, family, depth, topic } of vectors.topics) {
       assert.equal(placeOf(peer).rank, rank)
-      assert.equal(topicOf(family, depth, placeOf(peer).prefix), topic)
+      assert.equal(topicOf(family, depth, placeOf(peer).hash), topic)
     }
     assert.ok(vectors.topics.length > 2)
   })

@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { BULLETIN_DOMAIN, BULLETIN_VALIDITY_MS, type Bulletin, type BulletinContent } from '../../../daemon/market/index.ts'
-import type { Gossip, GossipMessage, GossipVerdict } from '../../../daemon/network/index.ts'
+import type { Gossip, GossipMessage, GossipVerdict, SubscribeOptions } from '../../../daemon/network/index.ts'
 import { DAG_CBOR_PAYLOAD, encodeCanonical, seal } from '../../../daemon/trust/index.ts'
 
 export const NETWORK = 'test'
@@ -48,21 +48,21 @@ export async function forgeBytes ({ nodeKey }: Pick<Signer, 'nodeKey'>, payload:
 /** A full mesh: what one publishes every other subscriber judges, at once. */
 export class GossipHub {
   readonly published: Array<{ topic: string, data: Uint8Array, from: string }> = []
-  readonly #judges: Array<{ topic: string, peer: PeerId, judge: (message: GossipMessage) => Promise<GossipVerdict> | GossipVerdict }> = []
+  readonly #judges: Array<{ topic: string, peer: PeerId, judge: (message: GossipMessage) => Promise<GossipVerdict> | GossipVerdict, admit: SubscribeOptions['admit'] }> = []
   readonly #watchers = new Set<() => void>()
 
   join (peer: PeerId, topicsMax = 4): Gossip {
     return {
-      subscribe: (topic, judge) => {
+      subscribe: (topic, judge, { admit } = {}) => {
         if (this.topics(peer).length >= topicsMax) throw new Error('too many topics')
-        const entry = { topic, peer, judge }
+        const entry = { topic, peer, judge, admit }
         this.#judges.push(entry)
         return () => { this.#judges.splice(this.#judges.indexOf(entry), 1) }
       },
       publish: async (topic, data) => {
         this.published.push({ topic, data, from: peer.toString() })
         const others = this.#judges.filter(entry => entry.topic === topic && !entry.peer.equals(peer))
-        await Promise.all(others.map(async ({ judge }) => await judge({ topic, data, from: peer })))
+        await Promise.all(others.map(async ({ judge, admit }) => admit?.({ topic, data, from: peer }) === false ? 'later' : await judge({ topic, data, from: peer })))
         for (const look of this.#watchers) look()
         return others.length
       },
@@ -74,11 +74,11 @@ export class GossipHub {
     return this.#judges.filter(entry => entry.peer.equals(peer)).map(({ topic }) => topic)
   }
 
-  /** What the subscriber of a topic says to a message. */
-  async judged (peer: PeerId, topic: string, data: Uint8Array, from: PeerId): Promise<GossipVerdict> {
+  /** What the subscriber of a topic says to a message; `later` if it is not looked at. */
+  async judged (peer: PeerId, topic: string, data: Uint8Array, from: PeerId): Promise<GossipVerdict | 'later'> {
     const entry = this.#judges.find(each => each.peer.equals(peer) && each.topic === topic)
     if (entry == null) throw new Error(`nobody subscribed to ${topic}`)
-    return await entry.judge({ topic, data, from })
+    return entry.admit?.({ topic, data, from }) === false ? 'later' : await entry.judge({ topic, data, from })
   }
 
   /** Resolves once `check` holds; looks after every publication. */

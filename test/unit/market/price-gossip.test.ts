@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { PeerId } from '@libp2p/interface'
+import { Level } from 'level'
 import { silentLog } from '../../../daemon/log.ts'
 import { openBulletin, sealBulletin } from '../../../daemon/market/bulletin.ts'
 import { BULLETIN_VALIDITY_MS, CHANGE_BURST, createPriceGossip, VERIFICATIONS_BURST, type HeardBulletin, type PriceGossip, type PriceGossipInit } from '../../../daemon/market/index.ts'
+import { CLOCK_SKEW_MS } from '../../../daemon/trust/index.ts'
 import { bulletinOf, content, forge, GossipHub, NETWORK, NOW, signer, type Signer } from './fixtures.ts'
 
 const TOPIC = 'prices/table/0'
@@ -125,8 +130,8 @@ describe('market: price gossip', () => {
     assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { price: '1' })), from), 'ignore', 'the same sequence with other content')
     assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { sequence: NOW - 1 })), from), 'ignore')
     assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { sequence: NOW + 1, expires: NOW + 1, issued: NOW - 1 })), from), 'accept')
-    assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { sequence: NOW + 2, expires: NOW, issued: NOW - 1 })), from), 'ignore')
-    assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { sequence: NOW + 1e6 })), from), 'ignore')
+    assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { sequence: NOW + 2, expires: NOW, issued: NOW - 1 })), from), 'untimely')
+    assert.equal(await judged(b, await sealBulletin(who.nodeKey, bulletinOf(who, { sequence: NOW + 1e6 })), from), 'untimely')
     assert.equal(await judged(b, await forge(b.who, bulletinOf(b.who)), from), 'ignore', 'about itself')
     assert.deepEqual(b.heard.map(({ sequence }) => sequence), [NOW, NOW + 1])
   })
@@ -139,7 +144,31 @@ describe('market: price gossip', () => {
     assert.ok(verified <= VERIFICATIONS_BURST, `${verified}`)
     assert.equal(verified + overBudget, heard)
     const honest = await signer()
-    assert.equal(await judged(b, await sealBulletin(honest.nodeKey, bulletinOf(honest)), honest.peerId), 'accept', 'another neighbour still has its share')
+    const sealed = await sealBulletin(honest.nodeKey, bulletinOf(honest))
+    assert.equal(await judged(b, sealed, flooder.peerId), 'later', 'not even judged, so that it may still come from others')
+    assert.equal(await judged(b, sealed, honest.peerId), 'accept', 'another neighbour still has its share')
+  })
+
+  it('takes what is newer after a restart with the clock set back', async () => {
+    const path = await mkdtemp(join(tmpdir(), 'weft-bulletins-'))
+    const db = new Level<string, Uint8Array>(path, { keyEncoding: 'utf8', valueEncoding: 'view' })
+    try {
+      const [b, who] = [await member({ families: ['table'] }), await signer()]
+      const told = async (price: string, now: number): Promise<void> => {
+        const gossip = createPriceGossip({ network: { name: NETWORK, gossip: hub.join(who.peerId) }, identity: who, log: silentLog, db, now: () => now })
+        await gossip.start()
+        const { length } = hub.published
+        gossip.publish(content({ price }))
+        await hub.until(() => hub.published.length > length)
+        await gossip.stop()
+      }
+      await told('1', NOW + CLOCK_SKEW_MS - 1000)
+      await told('2', NOW)
+      assert.deepEqual(b.heard.map(({ price }) => price), ['1', '2'])
+    } finally {
+      await db.close()
+      await rm(path, { recursive: true })
+    }
   })
 
   it('goes on after a restart of the service, with what it had to tell', async () => {

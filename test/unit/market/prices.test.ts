@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { full, publishInterval, refilled, spent, waitMs } from '../../../daemon/market/cadence.ts'
+import { publishInterval } from '../../../daemon/market/cadence.ts'
 import { BULLETIN_VALIDITY_MS, PUBLISH_INTERVAL_MIN_MS, pricePerGib, SHARD_PUBLISHERS_MAX } from '../../../daemon/market/index.ts'
 
 describe('market: prices', () => {
@@ -34,27 +34,5 @@ describe('market: cadence', () => {
     assert.equal(publishInterval(1, 0), 8000)
     assert.equal(Math.round(publishInterval(1, 1)), 12_000)
     assert.ok(publishInterval(SHARD_PUBLISHERS_MAX, 1) < BULLETIN_VALIDITY_MS, 'a full topic renews its bulletins before they expire')
-  })
-
-  it('of changes follows the bucket: never more than the burst and the rate, whatever the times', () => {
-    const limits = { burst: 3, perSecond: 2 }
-    fc.assert(fc.property(fc.array(fc.integer({ min: -500, max: 2000 }), { maxLength: 200 }), steps => {
-      let [bucket, now, taken] = [full(limits, 0), 0, 0]
-      for (const step of steps) {
-        now += step
-        const left = spent(bucket, limits, now)
-        assert.equal(left == null, waitMs(bucket, limits, now) > 0)
-        if (left == null) {
-          const wait = waitMs(bucket, limits, now)
-          bucket = refilled(bucket, limits, now)
-          assert.ok(spent(bucket, limits, now + wait) != null, 'the wait is long enough')
-          continue
-        }
-        bucket = left
-        taken++
-      }
-      const forward = steps.reduce((sum, step) => sum + Math.max(0, step), 0)
-      assert.ok(taken <= limits.burst + forward / 1000 * limits.perSecond + 1e-6)
-    }))
   })
 })

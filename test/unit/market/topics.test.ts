@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { Audience } from '../../../daemon/market/audience.ts'
 import { AUDIENCE_MAX, BULLETIN_VALIDITY_MS, SHARD_PUBLISHERS_MAX, SUBSCRIPTIONS_MAX } from '../../../daemon/market/index.ts'
-import { depthFor, placeOf, publishTopics, subscriptions, topicOf, type Place } from '../../../daemon/market/topics.ts'
+import { depthFor, publishTopics, subscriptions, topicOf } from '../../../daemon/market/topics.ts'
+import { placeOf, type Place } from '../../../daemon/network/index.ts'
 
-const place = fc.record({ prefix: fc.nat({ max: 2 ** 32 - 1 }), rank: fc.nat({ max: 32 }) })
+const place = fc.record({ hash: fc.nat({ max: 2 ** 32 - 1 }), rank: fc.nat({ max: 32 }) })
 const publishers = (count: number, seed: number): Place[] => Array.from({ length: count }, (_, i) => placeOf(`${seed}/${i}`))
 
 describe('market: topics', () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { Misdeeds, scoreOf } from '../../../daemon/network/misdeeds.ts'
-import { fairShare, TokenBucket } from '../../../daemon/network/rate.ts'
 
 describe('network: misdeeds', () => {
   it('add up, halve, and are forgotten', () => {
@@ -29,32 +28,5 @@ describe('network: misdeeds', () => {
       if (a > b) assert.ok(scoreOf(a, 2) <= scoreOf(b, 2))
       assert.ok(scoreOf(a, 2) <= 0)
     }))
-  })
-})
-
-describe('network: rates', () => {
-  it('never gives more than the burst and what was refilled', () => {
-    fc.assert(fc.property(fc.array(fc.record({ wait: fc.integer({ min: 0, max: 500 }), cost: fc.integer({ min: 0, max: 30 }) }), { maxLength: 100 }), steps => {
-      const bucket = new TokenBucket()
-      let now = 0
-      let taken = 0
-      for (const { wait, cost } of steps) {
-        now += wait
-        if (bucket.take(cost, now, 10, 20)) taken += cost
-        assert.ok(taken <= 20 + now / 100 + 1e-6)
-      }
-    }))
-  })
-
-  it('gives what is asked for at the rate it refills', () => {
-    const bucket = new TokenBucket()
-    for (let i = 0; i < 100; i++) assert.ok(bucket.take(1, i * 100, 10, 1), String(i))
-    assert.ok(!bucket.take(1, 9900, 10, 1))
-  })
-
-  it('is shared alike, up to what one may take', () => {
-    assert.equal(fairShare(512, 0, 64), 64)
-    assert.equal(fairShare(512, 8, 64), 64)
-    assert.equal(fairShare(512, 128, 64), 4)
   })
 })

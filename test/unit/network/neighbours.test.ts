@@ -76,6 +76,30 @@ describe('neighbours', () => {
     assert.deepEqual(written.at(-1)!.map(neighbour => neighbour.peer), others.map(String))
   })
 
+  it('tells which addresses it reached itself, and which the local network told, when it dials', async () => {
+    const [a, b] = [await peer(), await peer()]
+    const written: Neighbour[][] = []
+    const dials: Array<{ addresses: string[], reached: string[], local: boolean }> = []
+    const short = (address: { toString: () => string }): string => address.toString().split('/')[4] ?? ''
+    const make = (): Neighbours => new Neighbours({
+      dial: async (addresses, { reached, local }) => { dials.push({ addresses: addresses.map(short), reached: reached.map(short), local }) },
+      connected: () => [],
+      store: { read: async () => written.at(-1) ?? [], write: async all => { written.push(structuredClone(all)) } },
+      log: silentLog
+    }, { now: () => 1000 })
+    const first = make()
+    first.met(a, [at(1), at(2)])
+    first.met(a, [at(3)], [at(2)])
+    first.met(a, [at(1)])
+    await first.stop()
+    const again = make()
+    again.start()
+    again.announced(b, [at(9)])
+    await turns()
+    await again.stop()
+    assert.deepEqual(dials.toSorted((x, y) => Number(x.local) - Number(y.local)), [{ addresses: ['1', '2', '3'], reached: ['2'], local: false }, { addresses: ['9'], reached: [], local: true }])
+  })
+
   it('dials who is announced on the local network once, unless connected', async () => {
     const { neighbours, dialled, connected, settle } = setUp()
     const [a, b] = [await peer(), await peer()]
