@@ -96,7 +96,7 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
   })
   const registry = createRegistry({ network, identity, db: dir.db, floors, log: log.child({ module: 'registry' }) })
 
-  const gossip = createPriceGossip({ network, identity, families: kindsOf(listConverters()), log: log.child({ module: 'market' }) })
+  const gossip = createPriceGossip({ network, identity, db: dir.db, families: kindsOf(listConverters()), log: log.child({ module: 'market' }) })
   gossip.events.addEventListener('bulletin', ({ detail: { peerId: peer, ...said } }) => { registry.observe({ ...said, peer }) })
   const announcements = new Announcements({ registry, gossip, executor, loopDelay, dir, log }, { config, works, draining: () => state === 'draining' || state === 'stopping' })
 

@@ -147,6 +147,9 @@ export const DHT_PEER_ADDRESS_BYTES_MAX = 160
 export const PROVIDER_RECORDS_MAX = 65_536
 export const PROVIDER_RECORDS_PER_PEER_MAX = 512
 
+/** Milliseconds a provider record is told: providers announce again every 20 minutes, and what is stale makes a key look full (kad-dht's own is 48 hours). */
+export const PROVIDER_VALIDITY_MS = 2 * 60 * 60 * SECOND
+
 /** Value records stored for others: at 2 KiB each, 16 MiB on disk. Beyond, what its own peer did not bring goes first, and the farthest key of that. */
 export const VALUE_RECORDS_MAX = 8192
 
@@ -353,3 +356,15 @@ export const RTT_TIMEOUT_MS = 5 * SECOND
 
 /** Members measured at once: more would disturb one another's measurement. */
 export const RTT_MEASURED_AT_ONCE_MAX = 4
+
+// --- finding more of the network ------------------------------------------------------------------------------------
+
+/** Peers in the routing table up to which each newcomer is a reason to look for more: enough for every key to have its replicas. */
+export const MESH_PEERS_WANTED = 2 * DHT_REPLICAS
+
+/** Milliseconds from a newcomer to the walks: when a network starts, several come at once. */
+export const MESH_SETTLE_MS = 300
+
+/** Walks of one round, each towards a random key, and milliseconds for one. */
+export const MESH_WALKS = 3
+export const MESH_WALK_MS = 5 * SECOND

@@ -131,6 +131,7 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
           disjointPaths: limits.DHT_DISJOINT_PATHS,
           initialQuerySelfInterval: limits.DHT_FIRST_SELF_QUERY_MS,
           allowQueryWithZeroPeers: true,
+          reprovide: { validity: limits.PROVIDER_VALIDITY_MS },
           maxInboundStreams: limits.DHT_STREAMS_MAX,
           maxOutboundStreams: limits.DHT_STREAMS_MAX,
           validators: { ...init.dht.validators, pk: noPublicKeys },

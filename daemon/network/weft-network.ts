@@ -15,6 +15,7 @@ import type { HelloService } from './hello.ts'
 import { settle, type Host } from './host.ts'
 import type { Ban, Gossip, Network, NetworkEvents, PeerGreeted, PeerView } from './index.ts'
 import { bandOf } from './latency.ts'
+import { Mesh } from './mesh.ts'
 import { Neighbours, type NeighbourStore } from './neighbours.ts'
 import type { RttMonitor } from './rtt.ts'
 import { pause, settledOrAborted } from './wait.ts'
@@ -44,6 +45,7 @@ export class WeftNetwork implements Network {
   readonly #bootstrapCount: number
   readonly #neighbours: Neighbours
   readonly #routingTable: RoutingTable
+  readonly #mesh: Mesh
   #state: 'stopped' | 'started' = 'stopped'
 
   constructor (parts: WeftNetworkParts) {
@@ -72,7 +74,11 @@ export class WeftNetwork implements Network {
       log
     })
     this.#routingTable = parts.routingTable
-    this.#routingTable.addEventListener('peer:add', ({ detail: peer }) => { hello.safeDispatchEvent('routing', { detail: { peer } }) })
+    this.#mesh = new Mesh({ walk: (key, options) => libp2p.services.dht.getClosestPeers(key, options), size: () => this.dhtPeers(), log })
+    this.#routingTable.addEventListener('peer:add', ({ detail: peer }) => {
+      hello.safeDispatchEvent('routing', { detail: { peer } })
+      this.#mesh.met()
+    })
   }
 
   readonly #onPeer = ({ detail: { peer, connection } }: CustomEvent<PeerGreeted>): void => { void this.#remember(peer, connection) }
@@ -114,6 +120,7 @@ export class WeftNetwork implements Network {
       await this.#hello.stop()
       throw new NetworkConfigError('listen', `cannot listen: ${(error as Error).message}`, { cause: error })
     }
+    this.#mesh.start()
     this.#hello.addEventListener('peer', this.#onPeer)
     this.#hello.addEventListener('gone', this.#onGone)
     this.libp2p.addEventListener('peer:identify', this.#onIdentify)
@@ -129,7 +136,7 @@ export class WeftNetwork implements Network {
     this.#hello.removeEventListener('peer', this.#onPeer)
     this.#hello.removeEventListener('gone', this.#onGone)
     this.libp2p.removeEventListener('peer:identify', this.#onIdentify)
-    await Promise.all([this.#bootstrap.stop(), this.#neighbours.stop()])
+    await Promise.all([this.#bootstrap.stop(), this.#neighbours.stop(), this.#mesh.stop()])
     await this.#parts.rtt.stop()
     this.#parts.gossip.stop()
     await this.libp2p.stop()

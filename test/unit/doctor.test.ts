@@ -16,9 +16,11 @@ import { loadOrCreateIdentity } from '../../daemon/trust/index.ts'
 import { report } from './gateway/fake-node.ts'
 import { ADVERT_OLD_MS, BOOTSTRAP_TRIED_MAX, checksOf, chooseNeighbours, CLOCK_REFUSED_MS, CLOCK_WARNING_MS, DISK_FULL_BYTES, DISK_LOW_BYTES, examine, LOOP_WARNING_MS, NEIGHBOURS_ASKED_MAX, SETTLING_SECONDS, type DialbackFact, type DoctorFacts, type DoctorParts } from '../../daemon/doctor.ts'
 import * as registry from '../../daemon/dht-registry/constants.ts'
+import * as memory from '../../daemon/dht-registry/memory-constants.ts'
 import type { DoctorCheck, NodeStatus } from '../../daemon/gateway/index.ts'
 import * as market from '../../daemon/market/constants.ts'
 import * as network from '../../daemon/network/constants.ts'
+import * as gossip from '../../daemon/network/gossip-constants.ts'
 import * as dialback from '../../daemon/network/dialback-constants.ts'
 import * as task from '../../daemon/task-protocol/constants.ts'
 import * as trust from '../../daemon/trust/constants.ts'
@@ -304,7 +306,7 @@ describe('docs/security.md', () => {
 
   it('gives the limits as they are', () => {
     const modules: Record<string, object> = {
-      'Strangers and connections': network, Streams: network, DHT: network, Gossip: network, 'Adverts and discovery': registry, 'Bulletins of prices and load': market, 'Dial-back': dialback, 'Signed things': trust, 'Work for others': task
+      'Strangers and connections': network, Streams: network, DHT: network, Gossip: { ...network, ...gossip, ...market }, 'Adverts and discovery': { ...registry, ...memory }, 'Bulletins of prices and load': market, 'Dial-back': dialback, 'Signed things': trust, 'Work for others': task
     }
     let [section, rows] = ['', 0]
     for (const line of readFileSync(new URL('../../docs/security.md', import.meta.url), 'utf8').split('\n')) {
