@@ -19,12 +19,15 @@ const scratch = mkdtempSync(join(tmpdir(), 'weft-test-'))
 const leftOut = join(scratch, 'left-out')
 
 /**
- * Groups side by side, since end-to-end tests mostly wait for processes; all but the first are printed when those before are done. Of the end-to-end
- * tests every file is in exactly one group: what is not named here is in the last.
+ * Groups side by side, so that one waits while another works; all but the first are printed when those before are done. Every file is in exactly one
+ * group: what no group names is in the last of its kind.
  */
-const e2e = globSync('test/e2e/**/*.test.ts', { cwd: root }).toSorted()
-const byUsers = (file: string): boolean => /(^|[\\/])(cli[\\/].*|bad-input.*|failures)\.test\.ts$/.test(file)
-const groups = patterns.length > 0 ? [patterns] : [['test/{unit,sim,integration}/**/*.test.ts'], e2e.filter(byUsers), e2e.filter(file => !byUsers(file))]
+const quick = globSync('test/{unit,sim,integration}/**/*.test.ts', { cwd: root }).toSorted()
+const slow = globSync('test/e2e/**/*.test.ts', { cwd: root }).toSorted()
+const conversions = (file: string): boolean => /unit[\\/](block-convert|executor)[\\/]/.test(file)
+const byUsers = (file: string): boolean => /e2e[\\/](cli[\\/].*|bad-input.*|failures)\.test\.ts$/.test(file)
+const split = (files: string[], isFirst: (file: string) => boolean): string[][] => [files.filter(isFirst), files.filter(file => !isFirst(file))]
+const groups = patterns.length > 0 ? [patterns] : [...split(quick, conversions), ...split(slow, byUsers)]
 const env = { ...process.env, WEFT_TEST_LEFT_OUT: leftOut, WEFT_TEST_CONVERTERS: '1', TMPDIR: scratch, NODE_ENV: 'test', ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }) }
 
 interface Group { code: number, output: string }

@@ -206,7 +206,7 @@ describe('command line, with a daemon that is made up', function () {
     assert.deepEqual(await user.run(['prices']), { code: 0, signal: null, stdout: '', stderr: 'nobody offers anything now\n' })
     node.view.nodes = [nodeView(PEER, { self: true, price: '250000' }), nodeView(OTHER, { price: '750000' })]
     const prices = await user.run(['prices'])
-    assert.match(prices.stdout, /^RESOURCE +NODES +LEAST\/H +MEDIAN\/H +MOST\/H\nCPU +2 +0\.25 credit +0\.25 credit +0\.75 credit\n\nCONVERTER[^]*table\/csv-parquet +2 /)
+    assert.match(prices.stdout, /^RESOURCE +NODES +LEAST\/H +MEDIAN\/H +MOST\/H\nCPU +2 +0\.25 credit +0\.25 credit +0\.75 credit\n\n1 converter at the same prices; how fast, nobody has measured yet\n$/)
     assert.equal(prices.stderr, '2 nodes known, 2 connected; prices of others: 0 s old in the middle, 0 s at most\n')
     assert.deepEqual((JSON.parse((await user.run(['prices', '--json'])).stdout) as SpotPrices).p2p_market, { CPU: 0.25 })
     assert.match((await user.run(['capabilities'])).stdout, /^CPU: 2 nodes, 8 cores, 8 slots, 16 GB memory; median price 0\.25 credit\/hr\nCONVERTER[^]*table\/csv-parquet +2 +0 +- +- +- +-\n$/)
