@@ -14,7 +14,8 @@ const BENCHES: Record<string, () => Promise<Bench>> = {
   memory: () => import('./memory.ts'),
   idle: () => import('./idle.ts'),
   gossip: () => import('./gossip.ts'),
-  discovery: () => import('./discovery.ts')
+  discovery: () => import('./discovery.ts'),
+  membership: () => import('./membership.ts')
 }
 
 const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@libp2p/kad-dht', '@libp2p/gossipsub', '@duckdb/node-api', 'apache-arrow', 'level', 'hyparquet']

@@ -18,6 +18,7 @@ const row = (id: number): string => `${id},${id % 97},name ${id}`
 describe('a table that contradicts the types its samples showed', function () {
   this.timeout(60_000)
   let root: string
+  let scratch: string
   let dir: DataDir
   let toolbox: Toolbox
   let coordinator: Coordinator
@@ -25,10 +26,19 @@ describe('a table that contradicts the types its samples showed', function () {
   /** The splitter waits for what it split so far to be done before it tells of the first change. */
   let patient: boolean
 
+  // One for all tests: its threads load the engine once.
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'weft-epochs-toolbox-'))
+    toolbox = createToolbox({ scratch })
+  })
+  after(async () => {
+    await toolbox.close()
+    await rm(scratch, { recursive: true, force: true })
+  })
+
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'weft-epochs-'))
     dir = await openDataDir(join(root, 'data'))
-    toolbox = createToolbox({ scratch: dir.scratch })
     const executor = inProcessExecutor(dir.scratch)
     const sampling: Toolbox = {
       describe: toolbox.describe.bind(toolbox),
@@ -66,7 +76,6 @@ describe('a table that contradicts the types its samples showed', function () {
 
   afterEach(async () => {
     await coordinator.stop()
-    await toolbox.close()
     await dir.close()
     await rm(root, { recursive: true, force: true })
   })

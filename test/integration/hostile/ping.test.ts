@@ -7,7 +7,7 @@ const MIB = 1 << 20
 const PING = '/ipfs/ping/1.0.0'
 
 /** Bytes the attacker sends: what the victim would hold if nothing bounded it. */
-const SENT_BYTES = 64 * MIB
+const SENT_BYTES = 32 * MIB
 
 describe('hostile: ping', () => {
   it('of a peer that sends without end and reads no echo: what is not echoed does not pile up', async () => {
@@ -15,7 +15,7 @@ describe('hostile: ping', () => {
     await using attacker = await Attacker.start()
     await attacker.join(world.victim)
     const before = await memory()
-    await world.during(8, async () => {
+    await world.during(4, async () => {
       const stream = await attacker.stream(PING)
       // It takes one window of echoes, and then no more.
       stream.pause()

@@ -31,8 +31,8 @@ describe('hostile: provider records', () => {
     const key = (await capabilityKey({ from: 'a/a', to: 'b/b' })).multihash.bytes
     const others = await Promise.all(Array.from({ length: 400 }, async () => dhtPeer(peerIdFromPrivateKey(await generateKeyPair('Ed25519')), ['/ip4/127.0.0.1/tcp/9'])))
     const before = await heldBy(world.victim.network)
-    await world.during(8, async more => {
-      for (let round = 0; round < 4 || more(); round++) {
+    await world.during(4, async more => {
+      for (let round = 0; round < 2 || more(); round++) {
         for (const provider of [dhtPeer(world.requester.identity.peerId, ['/ip4/127.0.0.1/tcp/9']), dhtPeer(world.victim.identity.peerId, ['/ip4/127.0.0.1/tcp/9'])]) {
           await attacker.tell([{ type: DHT.addProvider, key, providers: [provider] }])
         }
@@ -46,8 +46,8 @@ describe('hostile: provider records', () => {
   it('by the thousands for keys nobody asks for stay within their number, and leave room for an honest one', async () => {
     const self = dhtPeer(attacker.peer, ['/ip4/127.0.0.1/tcp/9'])
     const before = await memory()
-    await world.during(20, async more => {
-      for (let sent = 0; sent < 3 * PROVIDER_RECORDS_PER_PEER_MAX || more();) {
+    await world.during(8, async more => {
+      for (let sent = 0; sent < 1.5 * PROVIDER_RECORDS_PER_PEER_MAX || more();) {
         const batch: DhtMessage[] = []
         for (let i = 0; i < 64; i++) batch.push({ type: DHT.addProvider, key: await someKey(sent++), providers: [self] })
         await attacker.tell(batch)

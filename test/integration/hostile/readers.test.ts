@@ -43,7 +43,7 @@ describe('hostile: readers that do not read', () => {
     const question = encodeDht({ type: DHT.findNode, key: randomBytes(32) })
     const framed = Buffer.concat([Buffer.of(question.byteLength), question])
     const before = await memory()
-    const most = await queued(8, async more => {
+    const most = await queued(4, async more => {
       const streams = await Promise.all(Array.from({ length: DHT_STREAMS_MAX }, async () => await attacker.stream(KAD)))
       for (const stream of streams) stream.pause()
       for (let sent = 0; sent < 150 || more(); sent++) {
@@ -61,7 +61,7 @@ describe('hostile: readers that do not read', () => {
     const before = await memory()
     const large = randomBytes(60_000)
     let ordered = 0
-    const most = await queued(8, async () => {
+    const most = await queued(4, async () => {
       while (streamsFrom(world.victim.network, attacker.peer).has(LEASE)) {
         // What fills the window first; then more than there are slots, whose refusals are not acknowledged.
         const [count, input] = ordered < INLINE_SLOTS ? [8, large] as const : [512, large.subarray(0, 1)] as const
@@ -80,7 +80,7 @@ describe('hostile: readers that do not read', () => {
     const requester = await HostileRequester.start(attacker, 'grow')
     const input = randomBytes(3 * MIB)
     const before = await memory()
-    const most = await queued(8, async () => {
+    const most = await queued(4, async () => {
       const streams: Stream[] = []
       for (let block = 0; block < 3; block++) {
         const { stream, transfer, answer } = await requester.task(block, input)
@@ -101,7 +101,7 @@ describe('hostile: readers that do not read', () => {
     const requester = await HostileRequester.start(attacker, 'grow')
     const input = randomBytes(1000)
     const answers: Array<string | undefined> = []
-    await world.during(8, async () => {
+    await world.during(4, async () => {
       for (let block = 0; block < 12; block++) answers.push((await requester.task(block, input)).answer)
     })
     assert.equal(answers.filter(answer => answer === 'accept').length, world.victim.executor.slots + 1)

@@ -96,8 +96,8 @@ describe('hostile: records', () => {
       ['without a record', { type: DHT.putValue, key }],
       ['with a record that is none', { type: DHT.putValue, key, record: randomBytes(500) }]
     ]
-    await world.during(12, async more => {
-      for (let round = 0; round < 2 || more(); round++) {
+    await world.during(4, async more => {
+      for (let round = 0; round < 1 || more(); round++) {
         for (const [what, message] of attacks) assert.equal(await attacker.ask(message), undefined, what)
       }
     })
@@ -132,7 +132,7 @@ describe('hostile: records', () => {
       ['too large', await forgeBytes(self, ADVERT_DOMAIN, new Uint8Array(ADVERT_BYTES_MAX - 100).fill(0x60)), /^(too-large|malformed)/],
       ['no envelope', randomBytes(1000), /^malformed/]
     ]
-    await world.during(8, async () => {
+    await world.during(4, async () => {
       for (const [what, bytes, reason] of rows) {
         const answer = await attacker.push(bytes)
         assert.equal(answer?.status, STATUS.refused, what)
@@ -149,7 +149,7 @@ describe('hostile: records', () => {
     const before = await memory()
     const large = randomBytes(ADVERT_BYTES_MAX)
     let looked = 0
-    await world.during(20, async more => {
+    await world.during(8, async more => {
       for (let i = 0; i < 3 * PUSHES_PER_MINUTE_MAX || more(); i++) if ((await attacker.push(large))?.status === STATUS.refused) looked++
     })
     // A minute may end in between.

@@ -11,7 +11,8 @@ import { pause } from '../../../daemon/network/index.ts'
 import { sayHello, stranger } from '../network/member.ts'
 import { content as advertised, eventually, NETWORK, startNode, type TestNode } from '../registry/node.ts'
 
-const NODES = 20
+/** Enough for a price to go over several hops and several ways; the benchmark shows twenty. */
+const NODES = 8
 const TOPIC = 'prices/table/0'
 
 interface Member extends AsyncDisposable { node: TestNode, gossip: PriceGossip, heard: Map<string, HeardBulletin>, peer: string }
@@ -58,7 +59,7 @@ async function listeners (of: Member, count: number): Promise<void> {
 describe('integration: price gossip over TCP', function () {
   this.timeout(60_000)
 
-  it('carries a changed price to all of twenty nodes, each of which checked it once', async () => {
+  it('carries a changed price to all nodes, each of which checked it once', async () => {
     await using all = new AsyncDisposableStack()
     const first = await member([])
     const members = [first]

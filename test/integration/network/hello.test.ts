@@ -162,50 +162,54 @@ describe('integration: hello', () => {
     assert.equal(connection.status, 'open')
   })
 
-  for (const [what, fields, code, reason] of [
-    ['another network', { network: 'other' }, VERDICT.network, /network other/],
-    ['another version', { version: 2 }, VERDICT.version, /version 2/],
-    ['no delegation', { delegation: new Uint8Array() }, VERDICT.delegation, /delegation/],
-    ['a nonce of the wrong size', { nonce: new Uint8Array(5) }, VERDICT.malformed, /nonce/],
-    ['control characters in its agent', { agent: 'a\u001b[2J' }, VERDICT.malformed, /control/]
-  ] as Array<[string, Partial<Hello>, number, RegExp]>) {
-    it(`refuses a peer with ${what}, tells it why and disconnects`, async () => {
-      await using a = await startNode()
-      await using other = await stranger()
-      const connection = await dial(other, a)
-      const verdict = await sayHello(connection, await helloOf(other.key, fields))
-      assert.equal(verdict.code, code)
-      assert.match(verdict.reason, reason)
-      await closedWithin(connection, 3000)
-      assert.deepEqual(a.network.peers(), [])
-    })
-  }
+  describe('of peers that are refused', () => {
+    let a: TestNode
 
-  it('refuses the delegation of somebody else', async () => {
-    await using a = await startNode()
-    await using other = await stranger()
-    const victim = await generateKeyPair('Ed25519')
-    const connection = await dial(other, a)
-    assert.equal((await sayHello(connection, await helloOf(other.key, { delegation: await delegationFor(victim) }))).code, VERDICT.delegation)
-    await closedWithin(connection, 3000)
+    before(async () => { a = await startNode() })
+    after(async () => { await a[Symbol.asyncDispose]() })
+
+    for (const [what, fields, code, reason] of [
+      ['another network', { network: 'other' }, VERDICT.network, /network other/],
+      ['another version', { version: 2 }, VERDICT.version, /version 2/],
+      ['no delegation', { delegation: new Uint8Array() }, VERDICT.delegation, /delegation/],
+      ['a nonce of the wrong size', { nonce: new Uint8Array(5) }, VERDICT.malformed, /nonce/],
+      ['control characters in its agent', { agent: 'a\u001b[2J' }, VERDICT.malformed, /control/]
+    ] as Array<[string, Partial<Hello>, number, RegExp]>) {
+      it(`refuses a peer with ${what}, tells it why and disconnects`, async () => {
+        await using other = await stranger()
+        const connection = await dial(other, a)
+        const verdict = await sayHello(connection, await helloOf(other.key, fields))
+        assert.equal(verdict.code, code)
+        assert.match(verdict.reason, reason)
+        await closedWithin(connection, 3000)
+        assert.deepEqual(a.network.peers(), [])
+      })
+    }
+
+    it('refuses the delegation of somebody else', async () => {
+      await using other = await stranger()
+      const victim = await generateKeyPair('Ed25519')
+      const connection = await dial(other, a)
+      assert.equal((await sayHello(connection, await helloOf(other.key, { delegation: await delegationFor(victim) }))).code, VERDICT.delegation)
+      await closedWithin(connection, 3000)
+    })
+
+    for (const [what, bytes] of [
+      ['more bytes than a hello has', Uint8Array.of(0xff, 0xff, 0x7f, 1, 2, 3)],
+      ['a message longer than its limit', Uint8Array.from([0x81, 0x20, ...new Uint8Array(4097)])],
+      ['what is no hello', Uint8Array.of(3, 0xff, 0xff, 0xff)],
+      ['a length without end', new Uint8Array(20).fill(0xff)]
+    ] as Array<[string, Uint8Array]>) {
+      it(`disconnects a peer that sends ${what}`, async () => {
+        await using other = await stranger()
+        const connection = await dial(other, a)
+        const stream = await connection.newStream(HELLO)
+        stream.send(bytes)
+        await closedWithin(connection, 3000)
+        assert.deepEqual(a.network.peers(), [])
+      })
+    }
   })
-
-  for (const [what, bytes] of [
-    ['more bytes than a hello has', Uint8Array.of(0xff, 0xff, 0x7f, 1, 2, 3)],
-    ['a message longer than its limit', Uint8Array.from([0x81, 0x20, ...new Uint8Array(4097)])],
-    ['what is no hello', Uint8Array.of(3, 0xff, 0xff, 0xff)],
-    ['a length without end', new Uint8Array(20).fill(0xff)]
-  ] as Array<[string, Uint8Array]>) {
-    it(`disconnects a peer that sends ${what}`, async () => {
-      await using a = await startNode()
-      await using other = await stranger()
-      const connection = await dial(other, a)
-      const stream = await connection.newStream(HELLO)
-      stream.send(bytes)
-      await closedWithin(connection, 3000)
-      assert.deepEqual(a.network.peers(), [])
-    })
-  }
 
   it('disconnects a peer that sends much before it says hello', async () => {
     await using a = await startNode()

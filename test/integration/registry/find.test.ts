@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { ProviderView, Registry } from '../../../daemon/dht-registry/index.ts'
 import { content, eventually, startNode, type TestNode } from './node.ts'
 
@@ -17,6 +18,7 @@ async function foundEventually (registry: Registry, count: number, edge = CSV_PA
     const views = await found(registry, edge)
     if (views.length === count) return views
     if (performance.now() > until) throw new Error(`found ${views.length} providers, not ${count}`)
+    await pause(20)
   }
 }
 

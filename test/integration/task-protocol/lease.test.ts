@@ -69,7 +69,7 @@ for (const transport of ['memory', 'tcp'] as const) {
 
     it('large blocks get a stream each, into the store', async () => {
       const handle = await attach(from, to, offerOf('upper'), recorder)
-      const inputs = [text(3_000_000), text(INLINE_BYTES_MAX + 1), text(70_000), text(5_500_000), text(2)]
+      const inputs = [text(1_200_000), text(INLINE_BYTES_MAX + 1), text(70_000), text(2_200_000), text(2)]
       handle.dispatch(inputs.map((bytes, block) => block === 1 ? orderOf(block, bytes) : streamedOrder(block, bytes)))
       const outcomes = await recorder.count(inputs.length)
       for (const outcome of outcomes) {

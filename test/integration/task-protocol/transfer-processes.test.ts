@@ -6,6 +6,10 @@ import { multiaddr, plainNetwork, streamPair, type PlainNetwork } from '../../fi
 import { peerProcess } from './child.ts'
 import { failsWith, MIB, pieces } from './transfer-kit.ts'
 
+/** Milliseconds between looks at a sender, and how often in a row it must not have gone on to stand still. */
+const LOOK_MS = 20
+const STILL_LOOKS = 50
+
 describe('transfer, between processes', () => {
   let a: PlainNetwork
 
@@ -36,14 +40,14 @@ describe('transfer, between processes', () => {
     })
   }
 
-  it('256 MB against a reader that pauses 10 s: both buffers stay within their bounds', async () => {
+  it('many times the credit against a reader that pauses until the sender stands still: both buffers stay within their bounds', async () => {
     const b = await plainNetwork({ transport: 'tcp' })
     try {
       const { outbound, inbound, connection, remote } = await streamPair(a, b)
       const near = new Transfer(outbound, { connection })
       const far = new Transfer(inbound, { connection: remote })
       const block = randomBytes(4 * MIB)
-      const total = 256_000_000
+      const total = 6 * CREDIT_BYTES
       function * source (): Generator<Uint8Array> {
         let left = total
         while (left > 0) {
@@ -61,9 +65,13 @@ describe('transfer, between processes', () => {
       const sink: ByteSink = {
         async write (chunk) {
           taken += chunk.length
-          if (paused || taken < 64 * MIB) return
+          if (paused || taken < 2 * CREDIT_BYTES) return
           paused = true
-          await new Promise(resolve => setTimeout(resolve, 10_000))
+          // Until nothing has been sent for a good while: what is under way has arrived then, however slow the machine.
+          for (let still = 0, before = -1; still < STILL_LOOKS || far.bufferedMax.received <= CREDIT_BYTES / 2; still = sent === before ? still + 1 : 0) {
+            before = sent
+            await new Promise(resolve => setTimeout(resolve, LOOK_MS))
+          }
           sentWhilePaused = sent - taken
         }
       }

@@ -44,7 +44,7 @@ for (const transport of ['memory', 'tcp'] as const) {
       return { raw: made.outbound, transfer: new Transfer(made.inbound, { stallMs: STALL_MS }) }
     }
 
-    for (const [size, cut] of [[0, 1], [1, 1], [1000, 7], [CHUNK_BYTES, CHUNK_BYTES], [3 * CHUNK_BYTES + 5, 100_000], [20 * MIB + 1, MIB]] as const) {
+    for (const [size, cut] of [[0, 1], [1, 1], [1000, 7], [CHUNK_BYTES, CHUNK_BYTES], [3 * CHUNK_BYTES + 5, 100_000], [CREDIT_BYTES + MIB + 1, MIB]] as const) {
       it(`moves ${size} bytes in pieces of ${cut}`, async () => {
         const bytes = randomBytes(size)
         const sink = new Collector()

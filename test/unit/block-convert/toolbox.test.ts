@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
-import { COMPARE_IN_MEMORY_BYTES, SPLIT_BATCH_RECIPES, SPLIT_BATCHES_AHEAD } from '../../../daemon/block-convert/constants.ts'
+import { COMPARE_IN_MEMORY_BYTES, SESSIONS_PER_THREAD, SPLIT_BATCH_RECIPES, SPLIT_BATCHES_AHEAD } from '../../../daemon/block-convert/constants.ts'
 import { ConversionError, converterById, createToolbox, removePartials, type BlockRecipe, type BlockSource, type Conversion, type Input, type Toolbox } from '../../../daemon/block-convert/index.ts'
 import { packError, packRecipes, unpackError, unpackRecipes, type SplitNews, type SplitOrder } from '../../../daemon/block-convert/thread-messages.ts'
 import { split as splitSession } from '../../../daemon/block-convert/toolbox-thread.ts'
@@ -46,9 +46,9 @@ describe('toolbox', function () {
   const forever = { signal: new AbortController().signal }
   let made = 0
 
-  async function csv (rows: number): Promise<{ inputs: Input[], conversion: Conversion }> {
+  async function csv (rows: number, text = 'name'): Promise<{ inputs: Input[], conversion: Conversion }> {
     const path = join(folder, `in-${made++}.csv`)
-    await writeFile(path, 'id,name\n' + Array.from({ length: rows }, (_, i) => `${i},name ${i}\n`).join(''))
+    await writeFile(path, 'id,name\n' + Array.from({ length: rows }, (_, i) => `${i},${text} ${i}\n`).join(''))
     const inputs = [await toolbox.describe(path)]
     return await toolbox.prepare(inputs, PARQUET, {})
   }
@@ -90,7 +90,7 @@ describe('toolbox', function () {
   })
 
   it('compares large blocks through a file, and leaves none behind', async () => {
-    const { inputs, conversion } = await csv(500_000)
+    const { inputs, conversion } = await csv(10_000, 'a long name '.repeat(80))
     const [recipe] = await split(inputs, conversion, Number.MAX_SAFE_INTEGER)
     assert.ok(recipe!.size > COMPARE_IN_MEMORY_BYTES)
     const result = await convert(inputs, conversion, recipe!)
@@ -176,7 +176,7 @@ describe('toolbox', function () {
 
   it('runs more splits and outputs at once than it has threads', async () => {
     const { inputs, conversion } = await csv(300)
-    const writers = await Promise.all(Array.from({ length: 20 }, (_, i) => toolbox.output(join(folder, `many-${i}.parquet`), conversion, { overwrite: false })))
+    const writers = await Promise.all(Array.from({ length: SESSIONS_PER_THREAD + 1 }, (_, i) => toolbox.output(join(folder, `many-${i}.parquet`), conversion, { overwrite: false })))
     const counts = await Promise.all(writers.map(async () => (await split(inputs, conversion, 100)).length))
     assert.equal(new Set(counts).size, 1)
     await Promise.all(writers.map(writer => writer.abort()))

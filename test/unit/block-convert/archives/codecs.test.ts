@@ -53,8 +53,11 @@ describe('archives: codecs', function () {
       })
 
       it('stops a decompression bomb early, unless it is allowed', async () => {
-        const size = EXPANSION_FLOOR_BYTES + 1
-        const bomb = await coded(encoding, Buffer.alloc(size), encoding === 'xz' ? 0 : 1)
+        // Of many streams that are the same, for speed; brotli has only one.
+        const streams = encoding === 'brotli' ? 1 : 16
+        const each = EXPANSION_FLOOR_BYTES / streams + 1
+        const size = streams * each
+        const bomb = Buffer.concat(new Array<Buffer>(streams).fill(await coded(encoding, Buffer.alloc(each), encoding === 'xz' ? 0 : 1)))
         let given = 0
         await assert.rejects(async () => {
           for await (const chunk of decode({ bytes: bomb }, encoding, { name: '\'/x\'' })) given += chunk.length
@@ -85,7 +88,7 @@ describe('archives: codecs', function () {
           } catch (error) {
             assert.ok(error instanceof ConversionError, String(error))
           }
-        }), { numRuns: 300 })
+        }), { numRuns: 150 })
       })
 
       it('passes on what its source fails with', async () => {

@@ -79,7 +79,7 @@ describe('tables: cutting CSV', () => {
         read.push(...part)
       }
       assert.deepEqual(read, rows)
-    }), { numRuns: 150 })
+    }), { numRuns: 100 })
   }))
 
   it('reads through its buffer: records across chunks, and one larger than it', async () => withFolder(async folder => {

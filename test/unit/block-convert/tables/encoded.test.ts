@@ -69,7 +69,7 @@ describe('tables: compressed targets', function () {
 
   for (const format of ['csv', 'ndjson', 'json']) {
     it(`hold what ${format} holds, in one block and in several, also without rows`, async () => {
-      for (const [content, bytes] of [[TABLE, 1e9], [TABLE, 2000], ['id,name\n', 1e9]] as Array<[string, number]>) {
+      for (const [content, bytes] of [[TABLE, 1e9], [TABLE, 3000], ['id,name\n', 1e9]] as Array<[string, number]>) {
         const input = await table(content)
         const reference = (await convert(input, format, bytes)).output.toString()
         for (const encoding of ENCODINGS) {
@@ -119,9 +119,11 @@ describe('tables: compressed targets', function () {
   })
 
   it('compare parts that are large inside through a file, which goes again', async () => {
-    const rows = Math.ceil(DECODED_IN_MEMORY_BYTES / 50)
+    // Wide rows: what counts is how large they are together.
+    const row = `1,${'the same text in every row so that it packs well '.repeat(20)}\n`
+    const rows = Math.ceil(DECODED_IN_MEMORY_BYTES / row.length) + 1
     const before = (await readdir(tmpdir())).filter(name => name.startsWith('weft-plain-'))
-    const { units, results: [result] } = await convert(await table(`id,text\n${'1,the same text in every row, so that it packs well\n'.replace(', so', ' so').repeat(rows)}`), 'csv.zst', 1e9)
+    const { units, results: [result] } = await convert(await table(`id,text\n${row.repeat(rows)}`), 'csv.zst', 1e9)
     assert.equal(units, rows)
     assert.ok((result as { size: number }).size < 1_000_000)
     assert.deepEqual((await readdir(tmpdir())).filter(name => name.startsWith('weft-plain-')), before)

@@ -8,7 +8,7 @@ import { DIRECTIONS, nameOf } from '../../../fuzz/law.ts'
 const SEED = 20261121
 
 /** Some 50 ms each. */
-const TABLES = 6
+const TABLES = 2
 
 describe('tables: random tables, read back by other readers', function () {
   this.timeout(60_000)

@@ -17,7 +17,7 @@ import { conversionOf, convertBlocks, csvCase, inputOf, rowsOf, splitAll, withFo
 import { build, expectedRows, tableCase } from './table.ts'
 import { dictionaryKind, listKind, mapKind, nothing, scalars, structKind, type Cell, type Kind } from './columns.ts'
 
-const RUNS = Number(process.env.WEFT_LAW_RUNS ?? 12)
+const RUNS = Number(process.env.WEFT_LAW_RUNS ?? 6)
 const BLOCKS = 4
 
 async function converted (folder: string, inputs: Input[], id: string, share: number, settings: Record<string, string> = {}): Promise<{ path: string, params: TableParameters }> {

@@ -133,7 +133,7 @@ describe('arrow: what is refused', function () {
       const bytes = new Uint8Array(table.bytes)
       for (const [at, byte, other] of changes) bytes[at % bytes.length] = byte < 0 ? other : byte
       await through(bytes).catch((error: unknown) => { assert.ok(error instanceof ConversionError && error.code !== 'engine', String((error as Error).stack)) })
-    }), { numRuns: Number(process.env.WEFT_LAW_RUNS ?? 60) })
+    }), { numRuns: Number(process.env.WEFT_LAW_RUNS ?? 40) })
   })
 
   it('a stream by its other name', async () => withFolder(async folder => {

@@ -17,7 +17,7 @@ import { textParser } from '../../../../../daemon/block-convert/tables/value-tex
 import { conversionOf, convertBlocks, rowsOf, withFolder, writeInput } from '../cases.ts'
 import { dialectCase, type DialectCase } from './cases.ts'
 
-const RUNS = Number(process.env.WEFT_LAW_RUNS ?? 12)
+const RUNS = Number(process.env.WEFT_LAW_RUNS ?? 6)
 
 function parametersOf ({ dialect, ragged, names, types }: DialectCase): TableParameters {
   return {

@@ -55,7 +55,7 @@ describe('tables: writing JSON', () => {
       await fc.assert(fc.asyncProperty(texts, async values => {
         const rows = await duck.rows(`select ${longText('s', 3)} from (values ${values.map(value => `('${value}')`).join(', ')}) t(s)`)
         assert.deepEqual(rows.map(([json]) => JSON.parse(String(json)) as unknown), values)
-      }), { numRuns: 50 })
+      }), { numRuns: 30 })
       assert.deepEqual(await duck.rows(`select ${longText('NULL::varchar')}, ${longText("''")}, ${longText("chr(0) || 'x'", 1)}`), [['null', '""', '"\\u0000x"']])
     } finally {
       duck.close()
@@ -120,7 +120,7 @@ describe('tables: writing JSON', () => {
         const expected = read(path, { format: 'parquet' }, columns, { side: 'source' })
         assert.deepEqual(read({ bytes: Buffer.from(await written(query, columns)) }, { format: 'ndjson' }, columns, { side: 'result' }), expected)
         assert.deepEqual(read({ bytes: Buffer.from(await written(query, columns, { format: 'json' })) }, { format: 'json' }, columns, { side: 'result' }), expected)
-      }), { numRuns: 40 })
+      }), { numRuns: 15 })
     } finally {
       duck.close()
     }

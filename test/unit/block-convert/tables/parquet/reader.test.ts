@@ -61,7 +61,7 @@ describe('readers/parquet', () => {
   it('reads every encoding and compression DuckDB writes', async () => {
     const query = `select i::bigint id, (i * 37 % 1000)::integer n, (i % 7)::utinyint small, (i * 0.25)::double x, (i / 3.0)::float y, 'name ' || i % 50 as word, md5(i::varchar) as hash, repeat('ü', (i % 300)::int) long,
       case when i % 3 > 0 then i::decimal(18, 2) / 4 end amount, i::decimal(38, 3) wide, date '2000-01-01' + (i % 1000)::int as day, timestamp '2000-01-01 00:00:00' + interval (i) second ts, i % 2 = 0 flag,
-      case when i > 2000 then i end late, md5(i::varchar)::blob b, uuid() u from range(6000) t(i)`
+      case when i > 2000 then i end late, md5(i::varchar)::blob b, uuid() u from range(2500) t(i)`
     const first = await duck.copy(query, 'first.parquet', 'format parquet')
     const types = await parquetColumns(first)
     const rows = read(first, parquet, types)
@@ -133,8 +133,8 @@ describe('readers/parquet', () => {
           assert.ok(error.code === 'bad-input' || error.code === 'unsupported', error.code)
           refused++
         }
-      }), { numRuns: 1500 })
-    assert.ok(refused > 500, `${refused} were refused`)
+      }), { numRuns: 800 })
+    assert.ok(refused > 250, `${refused} were refused`)
   })
 })
 
