@@ -16,10 +16,11 @@ const SEED = 4
 const TOPIC = 'prices/table/0'
 
 /**
- * Milliseconds that nodes are watched: idle, at the real cadence, and as if they were many. With an interval of one second instead of ten all sizes tell
+ * Milliseconds that nodes are left to find one another, and that they are watched: idle, at the real cadence, and as if they were many. With an interval of one second instead of ten all sizes tell
  * 5 bulletins per second, the most a topic ever has.
  */
-const IDLE_MS = 1_000
+const SETTLE_MS = 5_000
+const IDLE_MS = 3_000
 const FULL_MS = 3_000
 const REAL_MS = 10_000
 const FULL_INTERVAL_MS = 1_000
@@ -57,7 +58,8 @@ async function withNodes<T> (count: number, intervalMs: number | undefined, work
   }
   const until = performance.now() + CHANGE_LIMIT_MS
   while (members.some(({ node }) => node.network.gossip.subscribers(TOPIC).length === 0) && performance.now() < until) await pause(50, AbortSignal.timeout(1000))
-  await pause(1000, AbortSignal.timeout(2000))
+  // Newcomers look for one another first; that is no idleness.
+  await pause(SETTLE_MS, AbortSignal.timeout(2 * SETTLE_MS))
   return await work(members)
 }
 

@@ -18,6 +18,8 @@ export class Mesh {
   readonly #components: MeshComponents
   #timer: NodeJS.Timeout | undefined
   #walking: Promise<void> | undefined
+  /** Peers in the table when a round was last begun: the table tells of newcomers that are none, each time a bucket changes. */
+  #reached = 0
   /** Somebody came while a walk was under way. */
   #again = false
   #stop = new AbortController()
@@ -28,6 +30,7 @@ export class Mesh {
 
   start (): void {
     this.#stop = new AbortController()
+    this.#reached = 0
   }
 
   async stop (): Promise<void> {
@@ -39,7 +42,9 @@ export class Mesh {
 
   /** A peer entered the routing table: perhaps it knows others. Ends by itself once a round of walks finds nobody. */
   met (): void {
-    if (this.#stop.signal.aborted || this.#components.size() > MESH_PEERS_WANTED) return
+    const size = this.#components.size()
+    // Only growth is news, and the loss of half.
+    if (this.#stop.signal.aborted || size > MESH_PEERS_WANTED || (size <= this.#reached && 2 * size > this.#reached)) return
     if (this.#walking != null) {
       this.#again = true
       return
@@ -57,6 +62,7 @@ export class Mesh {
 
   /** Random keys, for those near one's own are what the DHT looks for anyway. */
   async #round (): Promise<void> {
+    this.#reached = this.#components.size()
     for (let i = 0; i < MESH_WALKS && !this.#stop.signal.aborted; i++) {
       try {
         for await (const _ of this.#components.walk(randomBytes(32), { signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(MESH_WALK_MS)]) })) {

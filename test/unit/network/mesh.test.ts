@@ -7,13 +7,16 @@ describe('looking for more of the network', () => {
   it('walks in rounds when somebody came, again for those that came meanwhile, and then rests', async () => {
     const keys = new Set<string>()
     const walked = Promise.withResolvers<void>()
+    let size = 3
     const mesh = new Mesh({
-      size: () => 3,
+      size: () => size,
       log: silentLog,
       walk: async function * (key) {
         keys.add(Buffer.from(key).toString('hex'))
         yield key
-        if (keys.size === 1) mesh.met()
+        // Somebody new in the first round; in the second only somebody who was known.
+        if (keys.size === 1) size++
+        mesh.met()
         if (keys.size === 2 * MESH_WALKS) walked.resolve()
         if (keys.size % 2 === 0) throw new Error('a walk that fails is no end')
       }
@@ -24,8 +27,34 @@ describe('looking for more of the network', () => {
     await walked.promise
     await mesh.stop()
     assert.equal(keys.size, 2 * MESH_WALKS)
+    size++
     mesh.met()
     assert.equal(keys.size, 2 * MESH_WALKS, 'stopped')
+  })
+
+  it('looks again when half of those known were lost, and not when one was', async () => {
+    let size = 8
+    let walks = 0
+    let round = Promise.withResolvers<void>()
+    const mesh = new Mesh({
+      size: () => size,
+      log: silentLog,
+      walk: async function * () {
+        yield 1
+        if (++walks % MESH_WALKS === 0) round.resolve()
+      }
+    })
+    mesh.start()
+    mesh.met()
+    await round.promise
+    round = Promise.withResolvers()
+    size = 7
+    mesh.met()
+    size = 4
+    mesh.met()
+    await round.promise
+    await mesh.stop()
+    assert.equal(walks, 2 * MESH_WALKS)
   })
 
   it('leaves it at that where enough are known, and stops in the middle of a walk', async () => {
