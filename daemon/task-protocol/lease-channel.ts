@@ -23,6 +23,8 @@ export interface LeaseChannelInit {
   loopDelay: Pick<LoopDelay, 'worst'>
   /** @default HEARTBEAT_MS */
   heartbeatMs?: number
+  /** Does not beat before `speak`: nothing is said to somebody who did not pass hello. @default false */
+  mute?: boolean
 }
 
 /** The least and the most often a peer may make us beat, in milliseconds. */
@@ -37,10 +39,12 @@ export class LeaseChannel {
   private heard = performance.now()
   private sequence = 0
   private timer: NodeJS.Timeout
+  private mute: boolean
 
   constructor (stream: Stream, init: LeaseChannelInit, handlers: LeaseChannelHandlers) {
     this.handlers = handlers
     this.loopDelay = init.loopDelay
+    this.mute = init.mute ?? false
     this.timer = this.every(init.heartbeatMs ?? HEARTBEAT_MS)
     this.frames = new FrameStream(stream, leaseMessage, { frameBytes: FRAME_BYTES_MAX }, {
       onBytes: () => { this.alive() },
@@ -59,6 +63,11 @@ export class LeaseChannel {
   alive (): void {
     this.heard = performance.now()
     this.detector.beat(this.heard)
+  }
+
+  /** The peer passed hello: from now on this side beats. */
+  speak (): void {
+    this.mute = false
   }
 
   /** Beats as often as the other side wants, within bounds. */
@@ -99,6 +108,7 @@ export class LeaseChannel {
       this.abort(`silent for ${Math.round(now - this.heard)} ms`)
       return
     }
+    if (this.mute) return
     this.sequence++
     this.frames.send({ type: 'beat', sequence: this.sequence, loopDelayMs: Math.round(ownDelayMs), ...this.handlers.load() })
     this.handlers.onTick?.()

@@ -91,7 +91,7 @@ export class LeaseServer {
   serve (stream: Stream, greeted: Promise<void>): void {
     let generation: Generation | undefined
     let early: LeaseControl[] | undefined = []
-    const channel = new LeaseChannel(stream, { loopDelay: this.context.components.loopDelay, heartbeatMs: this.context.heartbeatMs }, {
+    const channel = new LeaseChannel(stream, { loopDelay: this.context.components.loopDelay, heartbeatMs: this.context.heartbeatMs, mute: true }, {
       onMessage: message => {
         if (early != null) {
           // a requester says nothing but its request before the grant
@@ -119,6 +119,7 @@ export class LeaseServer {
     greeted.then(() => {
       const messages = early ?? []
       early = undefined
+      channel.speak()
       // a lease granted to a stream that ended during hello would never end: nothing tells of its end any more
       if (channel.closed) return
       for (const message of messages) generation = this.onMessage(channel, generation, message)
