@@ -35,7 +35,7 @@ class QuickNode extends FakeNode {
 }
 
 describe('command line, with a daemon that is made up', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let user: User
   let node: QuickNode
   let gateway: ReturnType<typeof createGateway>

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { root, User } from './fixture.ts'
 
 describe('command line, without a daemon', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let user: User
   before(async () => { user = await User.make() })
   after(async () => { await user.remove() })

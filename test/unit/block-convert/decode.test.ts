@@ -8,7 +8,7 @@ import { coded, ENCODINGS, refused, TABLE } from './archives/samples.ts'
 const EXTENSIONS: Record<Encoding, string> = { gzip: 'gz', zstd: 'zst', brotli: 'br', xz: 'xz' }
 
 describe('decode: inputs as their readers want them', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   let folder: string
   let scratch: string
   let toolbox: Toolbox

@@ -21,7 +21,7 @@ function result (rows: Record<string, number[]>): { bytes: Uint8Array } {
 }
 
 describe('outputs that are folders', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   let folder: string
   let out: string
   beforeEach(async () => {

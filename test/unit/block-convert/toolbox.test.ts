@@ -30,7 +30,7 @@ function system (code: string): (error: unknown) => boolean {
 }
 
 describe('toolbox', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let folder: string
   let toolbox: Toolbox
 

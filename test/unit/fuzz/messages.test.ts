@@ -15,7 +15,7 @@ function target (decode: (bytes: Uint8Array) => unknown): Target {
 }
 
 describe('fuzzing of messages', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
 
   it('finds nothing in a small run of every decoder', async () => {
     const targets = await allTargets()

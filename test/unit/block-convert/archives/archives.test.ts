@@ -11,7 +11,7 @@ const TYPES: Record<Encoding, string> = { gzip: 'application/gzip', zstd: 'appli
 const EXTENSIONS: Record<Encoding, string> = { gzip: 'gz', zstd: 'zst', brotli: 'br', xz: 'xz' }
 
 describe('archives: converters', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   let folder: string
   let made = 0
   before(async () => { folder = await mkdtemp(join(tmpdir(), 'weft-archives-')) })

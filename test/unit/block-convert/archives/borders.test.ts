@@ -11,7 +11,7 @@ function pieces (bytes: Uint8Array, encoding: Encoding): Piece[] | undefined {
 }
 
 describe('archives: borders', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   const parts = [noise(300_000, 'a'), Buffer.from(TABLE), Buffer.alloc(0), Buffer.alloc(200_000), Buffer.from('x')]
 
   async function cutsAreRight (whole: Buffer[], encoding: Encoding, promises: boolean): Promise<void> {

@@ -16,7 +16,7 @@ async function decoded (bytes: Uint8Array, encoding: Encoding, options: Partial<
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
 
 describe('archives: codecs', function () {
-  this.timeout(20_000)
+  this.timeout(60_000)
   /** Of zstd more than is decoded in one call. */
   const large = Buffer.concat([noise(1_500_000), Buffer.from(TABLE)])
   const plain = Buffer.concat([noise(300_000), Buffer.from(TABLE)])

@@ -18,7 +18,7 @@ function * zeros (bytes: number): Generator<Uint8Array> {
 }
 
 describe('tables: compressed targets', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
   let folder: string
   let made = 0
   before(async () => { folder = await mkdtemp(join(tmpdir(), 'weft-encoded-')) })

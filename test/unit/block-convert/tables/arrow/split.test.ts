@@ -32,7 +32,7 @@ async function blocks (inputs: Input[], bytes: number): Promise<BlockRecipe[]> {
 }
 
 describe('arrow: splitting', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
 
   it('gathers small record batches, passes empty ones over, and says where a block begins', async () => withFolder(async folder => {
     const batch = (from: number, count: number): Cell[][] => Array.from({ length: count }, (_, i) => [number(from + i)])

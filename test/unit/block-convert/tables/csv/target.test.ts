@@ -30,7 +30,7 @@ async function job (folder: string, inputs: Input[], settings: Record<string, st
 }
 
 describe('tables: CSV as a target', function () {
-  this.timeout(30_000)
+  this.timeout(60_000)
 
   it('is written in the dialect asked for', async () => {
     const source = 'id,"the name"\n1,"a;b"\n2,"it\'s ""x"""\n,""\n4,back\\slash\n'
