@@ -102,6 +102,9 @@ export const LOOKUP_TIMEOUT_MS = 8 * SECOND
 /** Candidates a search asks: what a DHT of liars could send us to. */
 export const FIND_CANDIDATES_MAX = 256
 
+/** Providers of a key that one peer may name: more would only be more work for whoever looks for one, and room for a liar. */
+export const FIND_NAMED_PER_PEER_MAX = 32
+
 /** Milliseconds between sweeps for expired adverts. */
 export const SWEEP_INTERVAL_MS = 1 * MINUTE
 

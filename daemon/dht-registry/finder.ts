@@ -3,14 +3,11 @@ import type { PeerId } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
 import type { Log } from '../log.ts'
 import type { Network } from '../network/index.ts'
-import { FIND_CANDIDATES_MAX, FIND_DEPTHS_MAX, FIND_JOIN_TIMEOUT_MS, FIND_KEY_CANDIDATES_MAX, FIND_TIMEOUT_MS, LOOKUPS_PARALLEL_MAX, LOOKUP_TIMEOUT_MS, SHARD_LOOK_PEERS_MIN } from './constants.ts'
+import { FIND_CANDIDATES_MAX, FIND_DEPTHS_MAX, FIND_JOIN_TIMEOUT_MS, FIND_KEY_CANDIDATES_MAX, FIND_NAMED_PER_PEER_MAX, FIND_TIMEOUT_MS, LOOKUPS_PARALLEL_MAX, LOOKUP_TIMEOUT_MS, SHARD_LOOK_PEERS_MIN } from './constants.ts'
 import type { Advert, ProviderView } from './index.ts'
 import { capabilityKey } from './keys.ts'
 import type { Listed } from './listing.ts'
 import { answerOf, numberOf, placeOf, ROOT, SearchPlan, type Answer, type Shard } from './shards.ts'
-
-/** Providers of a key that one peer may name: more would only be more work for whoever looks for one, and room for a liar. */
-export const FIND_NAMED_PER_PEER_MAX = 32
 
 export interface Edge { from: string, to: string }
 

@@ -10,8 +10,8 @@ export interface Listed { id: PeerId, multiaddrs: Multiaddr[] }
 interface Holder { providers?: { getProviders: (key: CID, options: { signal: AbortSignal }) => Promise<PeerId[]> } }
 
 /**
- * Each provider once. kad-dht ends a search as soon as it has eight, and gives no more than eight of what this node holds itself: so whole answers are
- * read, and what is held here is given after them.
+ * Each provider once. Whole answers are read and what is held here is given after them, for kad-dht's own search ends as soon as it has eight and gives no
+ * more than eight of its own; that of a node of ours (network/dht-limits.ts) asks on.
  */
 export async function * listed (dht: Pick<KadDHT, 'findProviders'>, key: CID, signal: AbortSignal): AsyncGenerator<Listed> {
   const seen = new Set<string>()
