@@ -46,7 +46,13 @@ export function describe (reading: Reading, rate: Rate, now: number): string {
 export function news (event: JobEvent, several: boolean): string | undefined {
   if (event.type === 'plan') return several ? undefined : event.message
   if (event.type !== 'worker' || event.change === 'joined') return undefined
-  const words = { lost: 'was lost; its blocks go to others', refused: 'does not take part', distrusted: 'gave a wrong result and is not used any more' }[event.change]
+  const words = {
+    lost: 'was lost; its blocks go to others',
+    suspect: 'is silent; copies of its blocks go to others',
+    trusted: 'is heard of again',
+    refused: 'does not take part',
+    distrusted: 'gave a wrong result and is not used any more'
+  }[event.change]
   return `worker ${shortPeer(event.peer)} ${words}${event.reason == null ? '' : ` (${event.reason})`}`
 }
 

@@ -85,6 +85,21 @@ export class Attempts {
     this.#endAll(worker, reason, true)
   }
 
+  /** The failure detector doubts it. */
+  onSuspect (id: string, reason: string): void {
+    const worker = this.#state.workers.get(id)
+    if (worker?.live !== true || worker.suspect != null) return
+    worker.suspect = reason
+    this.#state.out.news({ type: 'worker', peer: id, change: 'suspect', reason })
+  }
+
+  onTrusted (id: string): void {
+    const worker = this.#state.workers.get(id)
+    if (worker?.live !== true || worker.suspect == null) return
+    worker.suspect = undefined
+    this.#state.out.news({ type: 'worker', peer: id, change: 'trusted' })
+  }
+
   /** The worker is of no more use to this job. */
   release (worker: WorkerEntry, reason: string): void {
     if (!worker.live) return

@@ -88,8 +88,8 @@ export type JobEvent =
   | { type: 'state', job: string, at: number, state: JobState, error?: JobError }
   | { type: 'plan', job: string, at: number, message: string }
   | { type: 'progress', job: string, at: number, blocksDone: number, blocksTotal?: number, bytesDone: number, bytesTotal: number, workers: number }
-  | { type: 'worker', job: string, at: number, peer: string, change: 'joined' | 'lost' | 'refused' | 'distrusted', reason?: string }
-  | { type: 'block', job: string, at: number, block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected', reason?: string }
+  | { type: 'worker', job: string, at: number, peer: string, change: 'joined' | 'lost' | 'refused' | 'distrusted' | 'suspect' | 'trusted', reason?: string }
+  | { type: 'block', job: string, at: number, block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected' | 'hedged' | 'restored', reason?: string }
 
 /** Finds and attaches workers for a job; implemented over the registry, the task client and the executor. */
 export interface WorkerSource {

@@ -98,7 +98,7 @@ export class JobState {
     this.out.other({ type: 'abort' })
   }
 
-  blockNews (block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected', reason?: string): void {
+  blockNews (block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected' | 'hedged' | 'restored', reason?: string): void {
     if (this.tally.mayTell(this.now)) this.out.news({ type: 'block', block, attempt, peer, change, reason })
   }
 }

@@ -21,6 +21,13 @@ export interface JobMachineInit {
   deadlineAt?: number
   /** Orders in flight per worker, whatever slots it declares and whatever it showed so far (a draining worker still gets none). */
   inFlight?: number
+  /**
+   * Schema changes an earlier run of this job had seen: nothing is given out before the splitter has told of as many, for what is done under the
+   * last schema would be done again under an older one. @default 0
+   */
+  resumeEpoch?: number
+  /** Blocks that may get a second copy while the first is out, as a share of those done so far. 0: none. @default HEDGE_SHARE */
+  hedgeShare?: number
   /** An order counts as in flight until its result is durable. @default until there is a result */
   awaitCommit?: boolean
   limits?: Partial<JobLimits>
@@ -53,6 +60,15 @@ export type JobEventIn =
   | { type: 'priced', worker: string, asked: Asked }
   | { type: 'slots', worker: string, slots: number }
   | { type: 'lost', worker: string, reason: string }
+  /** The failure detector doubts the worker: it keeps what it has, copies of that may be given to others. */
+  | { type: 'suspect', worker: string, reason: string }
+  /** The doubt is over: it was heard of again. */
+  | { type: 'trusted', worker: string }
+  /**
+   * The block has its result from an earlier run of this job, durable and entered, under the schema as it is now. Said in the step in which the
+   * block, or the change of the schema, is told, so that it is never given out. It becomes the block's next attempt.
+   */
+  | { type: 'restored', block: number, worker: string, kind: 'local' | 'remote', held: Held, size: number, units: number, wallMs: number, checked: boolean }
   | { type: 'settled', count: number }
   | { type: 'ok', worker: string, block: number, attempt: number, held: Held, size: number, wallMs: number }
   | {

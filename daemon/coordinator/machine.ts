@@ -21,6 +21,7 @@ import { BLOCKS_MAX, EPOCHS_BEFORE_PROOF, LOOK_AHEAD_BLOCKS, LOOK_AHEAD_BYTES, L
 import { Epochs } from './epochs.ts'
 import { JobState } from './job-state.ts'
 import { deal } from './planner.ts'
+import { onRestored } from './restored.ts'
 import { Results } from './results.ts'
 import type { JobError } from './index.ts'
 import type { Effect, JobCounts, JobEventIn, JobMachine, JobMachineInit } from './machine-types.ts'
@@ -97,6 +98,9 @@ class Machine implements JobMachine {
       case 'slots': this.#attempts.onSlots(event.worker, event.slots); break
       case 'priced': this.#attempts.onPriced(event.worker, event.asked); break
       case 'lost': this.#attempts.onLost(event.worker, event.reason); break
+      case 'suspect': this.#attempts.onSuspect(event.worker, event.reason); break
+      case 'trusted': this.#attempts.onTrusted(event.worker); break
+      case 'restored': onRestored(state, event); break
       case 'settled': state.provision.settled = true; break
       case 'merged': state.merge.took(event.epoch, event.upTo); break
       case 'merge-reset': state.merge.wasReset(event.epoch); break

@@ -53,6 +53,16 @@ export class Tally {
     this.#durableTrips.add(durableMs)
   }
 
+  /** A block was done in an earlier run of the job; how long that took is not known any more. */
+  restored (block: Block): void {
+    this.doneBlocks++
+    this.#bytesDone += block.size
+    this.#units += block.units
+    if (block.by?.kind === 'local') this.#local++
+    else this.#remote++
+    if (block.checked) this.#checked++
+  }
+
   /** A block that was done lost its result again. */
   undone (block: Block): void {
     this.doneBlocks--

@@ -53,6 +53,8 @@ export class WorkerHandle {
         this.#closed = true
         this.#components.push({ type: 'lost', worker: this.id, reason })
       },
+      suspect: reason => { if (!this.#closed) this.#components.push({ type: 'suspect', worker: this.id, reason }) },
+      trusted: () => { if (!this.#closed) this.#components.push({ type: 'trusted', worker: this.id }) },
       slots: slots => { if (!this.#closed) this.#components.push({ type: 'slots', worker: this.id, slots }) }
     }
   }

@@ -10,6 +10,8 @@ export class WorkerEntry {
   slots = 0
   /** Attached at present. */
   live = false
+  /** Why the failure detector doubts it. */
+  suspect: string | undefined = undefined
   /** Why this job does not use it any more. */
   out: string | undefined = undefined
   /** Caught with a wrong result. */
@@ -59,6 +61,7 @@ export class WorkerEntry {
     this.slots = slots
     this.live = true
     this.lost = undefined
+    this.suspect = undefined
     this.dearTold = false
     this.#declared = bytesPerSecond == null ? undefined : bytesPerSecond / 1000
   }

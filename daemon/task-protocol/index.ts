@@ -117,6 +117,10 @@ export interface WorkerEvents {
   /** The connection closed, or heartbeats stayed away past the limit. No further outcome comes. Called at most once. */
   lost: (reason: string) => void
   beat?: (beat: Beat) => void
+  /** The failure detector doubts that it is at work; said once until `trusted`. What it has stays with it. */
+  suspect?: (reason: string) => void
+  /** It was heard of again. */
+  trusted?: () => void
   /** The worker changed how many orders it takes (drain: 0). */
   slots?: (slots: number) => void
 }
