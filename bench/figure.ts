@@ -12,6 +12,8 @@ export interface Figure {
 export interface BenchOptions {
   /** Counted runs; one more goes first to warm up where that matters. */
   runs: number
+  /** What else was said on the command line, for the bench itself. */
+  args: string[]
   /** For what happens while it runs; standard error. */
   log: (line: string) => void
   /** For what does not fit into figures: Markdown, part of what is printed. */
@@ -19,6 +21,8 @@ export interface BenchOptions {
 }
 
 export interface Bench {
+  /** Counted runs where nobody says. @default 5 */
+  RUNS?: number
   run: (options: BenchOptions) => Promise<Record<string, Figure>>
 }
 

@@ -1,5 +1,5 @@
 /**
- * Runs one benchmark and prints its figures: `npm run bench -- NAME [--json] [--runs N]`. Ratios come from paired runs:
+ * Runs one benchmark and prints its figures: `npm run bench -- NAME [--json] [--runs N] [what else the bench takes]`. Ratios come from paired runs:
  * ours and the peer's take turns in one run, and medians are printed with their spread.
  */
 import { readFileSync } from 'node:fs'
@@ -15,7 +15,9 @@ const BENCHES: Record<string, () => Promise<Bench>> = {
   idle: () => import('./idle.ts'),
   gossip: () => import('./gossip.ts'),
   discovery: () => import('./discovery.ts'),
-  membership: () => import('./membership.ts')
+  membership: () => import('./membership.ts'),
+  recovery: () => import('./recovery.ts'),
+  scheduling: () => import('./scheduling.ts')
 }
 
 const VERSIONS = ['libp2p', '@libp2p/tls', '@libp2p/yamux', '@libp2p/kad-dht', '@libp2p/gossipsub', '@duckdb/node-api', 'apache-arrow', 'level', 'hyparquet']
@@ -33,19 +35,23 @@ function print (name: string, results: Record<string, Figure>): void {
   }
 }
 
+const RUNS_DEFAULT = 5
+
 const args = process.argv.slice(2)
-const json = args.includes('--json')
+const nameAt = args.findIndex(arg => Object.hasOwn(BENCHES, arg))
+const [name = ''] = nameAt < 0 ? [] : args.splice(nameAt, 1)
+const jsonAt = args.indexOf('--json')
+const json = jsonAt >= 0 && args.splice(jsonAt, 1).length > 0
 const runsAt = args.indexOf('--runs')
-const runs = runsAt >= 0 ? Number(args[runsAt + 1]) : 5
-const name = args.find((arg, i) => !arg.startsWith('--') && (runsAt < 0 || i !== runsAt + 1)) ?? ''
+const asked = runsAt < 0 ? undefined : Number(args.splice(runsAt, 2)[1])
 const load = BENCHES[name]
-if (load == null || !Number.isInteger(runs) || runs < 1) {
+if (load == null || (asked != null && (!Number.isInteger(asked) || asked < 1))) {
   console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--json] [--runs N]`)
   process.exit(2)
 }
-const { run } = await load()
+const bench = await load()
 const reports: string[] = []
-const results = await run({ runs, log: line => { console.error(line) }, report: markdown => { reports.push(markdown) } })
+const results = await bench.run({ runs: asked ?? bench.RUNS ?? RUNS_DEFAULT, args, log: line => { console.error(line) }, report: markdown => { reports.push(markdown) } })
 if (json) {
   console.log(JSON.stringify({
     bench: name,

@@ -30,7 +30,7 @@ async function doctor ({ config, deep = false, json = false }: Options): Promise
   if (deep) {
     checks.push(...client != null
       ? [{ name: 'deep', state: 'warning', says: 'not looked at: the daemon is using the data directory', mend: 'weft stop && weft doctor --deep' } satisfies DoctorCheck]
-      : await (await import('./lib/doctor-deep.ts')).deepChecks(dataDir))
+      : await (await import('./lib/doctor-deep.ts')).deepChecks(dataDir, config))
   }
   if (checks.some(({ state }) => state === 'failed')) process.exitCode = EXIT.failed
   if (json) return printJson({ daemon: client != null, checks })

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import type { Command } from 'commander'
 import { createLog } from '../daemon/log.ts'
 import type { WeftNode } from '../daemon/node.ts'
-import { DRAIN_MS, DRAIN_TELL_MS, STOP_LOOK_MS } from './lib/constants.ts'
+import { DRAIN_DELIVER_MS, DRAIN_MS, DRAIN_TELL_MS, STOP_LOOK_MS } from './lib/constants.ts'
 import { Failure } from './lib/failure.ts'
 import { printJson, tell } from './lib/terminal.ts'
 import { count, formatSeconds } from './lib/units.ts'
@@ -71,6 +71,7 @@ async function start (options: Options): Promise<void> {
     throw portTaken(error, config.listen)
   }
   letYoungGenerationGrow(true)
+  if (config.test.faults.length > 0) (await import('./testnet/crash-loop.ts')).crashLater(config.test)
   const status = node.api.status()
   if (options.json === true) printJson(status)
   tell(`weft: ready: network ${status.network}, peer ${status.peerId}, listening on ${status.multiaddrs.map(address => address.replace(/\/p2p\/.*$/, '')).join(' ') || 'nothing'}, api ${status.api}`)
@@ -110,7 +111,7 @@ async function drain (node: WeftNode, now: AbortSignal): Promise<void> {
   }, DRAIN_TELL_MS)
   const signal = AbortSignal.any([now, AbortSignal.timeout(DRAIN_MS)])
   try {
-    await Promise.race([node.drain({ signal }), new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })])
+    await Promise.race([node.drain({ signal, deadlineMs: DRAIN_MS - DRAIN_DELIVER_MS }), new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })])
     while (node.api.status().load.jobs > 0 && !signal.aborted) await delay(STOP_LOOK_MS)
   } finally {
     clearInterval(teller)

@@ -9,7 +9,7 @@ export function configure (command: Command): void {
     const client = await connect(resolvePaths().dataDir)
     const status = await client.status()
     if (json) return printJson(status)
-    const { executor, load } = status
+    const { availability, executor, load } = status
     print(fields([
       ['state', `${status.state}, up ${formatSeconds(status.uptimeSeconds)}, process ${status.pid}`],
       ['network', `${status.network}, ${count(status.peers, 'peer')} connected`],
@@ -19,6 +19,7 @@ export function configure (command: Command): void {
       ['api', status.api],
       ['data', status.dataDir],
       ['executor', `${executor.busy} of ${count(executor.slots, 'slot')} busy; ${executor.bwrap ? 'sandboxed with bwrap' : executor.rlimits ? 'resource limits, no sandbox (bwrap is missing)' : 'not isolated'}`],
+      ...(availability?.reason == null ? [] : [['for others', `${availability.paused ? 'paused' : availability.slots === 0 ? 'nothing new' : count(availability.slots, 'slot')}: ${availability.reason}`] as [string, string]]),
       ['work', `${count(load.jobs, 'own job')}; ${count(load.active, 'block')} for ${count(load.leases, 'other node')}`]
     ]))
   })

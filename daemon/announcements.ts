@@ -12,7 +12,7 @@ import type { Log } from './log.ts'
 import type { BulletinContent, PriceGossip } from './market/index.ts'
 import type { DataDir } from './store/index.ts'
 
-/** Milliseconds between two looks whether measured throughput changed enough to be told to others. */
+/** Milliseconds between two looks whether what was told last still holds, measured throughput above all. */
 const ADVERT_REFRESH_MS = 60_000
 
 /** Milliseconds between two looks at this node's load; it goes out with the next periodic bulletin. */
@@ -76,8 +76,9 @@ export class Announcements {
       }, ms).unref())
     }
     every(ADVERT_REFRESH_MS, async () => {
+      // told before it is saved: a full disk keeps measurements from being saved, but others must know what this node takes
+      await this.refresh()
       await this.save()
-      if (changed(this.#told, await this.#advert())) await this.tell()
     })
     every(LOAD_REFRESH_MS, () => { this.#bulletin() })
   }
@@ -98,11 +99,17 @@ export class Announcements {
     await this.tell()
   }
 
+  /** Tells everything again if what was told last does not hold. */
+  async refresh (): Promise<void> {
+    if (changed(this.#told, await this.#advert())) await this.tell()
+  }
+
   async tell (): Promise<void> {
     if (!this.#init.works) return
-    this.#told = await this.#advert()
+    const advert = await this.#advert()
     this.#bulletin()
-    await this.#components.registry.publish(this.#told)
+    await this.#components.registry.publish(advert)
+    this.#told = advert
   }
 
   /** What was measured is known again after a restart. */
@@ -119,7 +126,7 @@ export class Announcements {
       families: kindsOf(this.offered),
       ...this.#posted,
       draining: this.#init.draining(),
-      load: { slots: executor.slots, busy: executor.busy, loopDelayMs: loopDelay.worst() }
+      load: { slots: slotsForOthers(executor), busy: executor.busy, loopDelayMs: loopDelay.worst() }
     }
     gossip.publish(content)
   }
@@ -129,7 +136,7 @@ export class Announcements {
     const { dir, executor } = this.#components
     const disk = await statfs(dir.path)
     return {
-      resources: { cores: availableParallelism(), memoryBytes: totalmem(), diskBytes: disk.bavail * disk.bsize, slots: executor.slots },
+      resources: { cores: availableParallelism(), memoryBytes: totalmem(), diskBytes: disk.bavail * disk.bsize, slots: slotsForOthers(executor) },
       converters: this.offered.map(({ id, version, from, to }) => ({ id, version, from, to, bytesPerSecond: executor.throughput(id) })),
       ...this.#posted,
       roles: works ? ['worker', 'requester'] : ['requester'],
@@ -143,6 +150,9 @@ export class Announcements {
   }
 }
 
+/** While it takes nothing it drains, which is told beside; how large it is does not change by that. */
+const slotsForOthers = ({ guests, slots }: MeasuredExecutor): number => guests.slots === 0 ? slots : guests.slots
+
 const THROUGHPUT_KEY = 'node/throughput'
 
 /** Bytes per second by converter, as an earlier run of this node measured. */
@@ -151,8 +161,9 @@ export async function knownThroughput (dir: Pick<DataDir, 'db'>): Promise<Record
   return stored == null ? {} : JSON.parse(Buffer.from(stored).toString()) as Record<string, number>
 }
 
-/** Whether a measured throughput moved enough to be worth telling. */
+/** Whether it takes more or less work (which should have been told at once, but that may have failed), or a measured throughput moved enough to be worth telling. */
 function changed (before: AdvertContent | undefined, now: AdvertContent): boolean {
+  if (before?.draining !== now.draining || before.resources.slots !== now.resources.slots) return true
   return now.converters.some(({ id, bytesPerSecond }) => {
     const was = before?.converters.find(c => c.id === id)?.bytesPerSecond ?? 0
     return was === 0 ? bytesPerSecond > 0 : bytesPerSecond > was * ADVERT_CHANGE_FACTOR || bytesPerSecond < was / ADVERT_CHANGE_FACTOR

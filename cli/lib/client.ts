@@ -1,7 +1,7 @@
 /** The command line's side of the local API. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { JobEvent, JobReport, JobRequest } from '../../daemon/coordinator/index.ts'
+import type { JobEvent, JobLook, JobReport, JobRequest } from '../../daemon/coordinator/index.ts'
 import type { BanInfo, Capabilities, ConverterView, DoctorReport, NodePage, NodeStatus, PeerInfo, PostedPrice, SpotPrices } from '../../daemon/gateway/index.ts'
 import { POLL_MS, REQUEST_MS } from './constants.ts'
 import { readEvents } from './event-reader.ts'
@@ -83,6 +83,11 @@ export class Client {
     return await this.#json('GET', `/jobs/${encodeURIComponent(id)}`)
   }
 
+  /** Who has what of a job, at most `limit` blocks, and why it waits. */
+  async look (id: string, limit: number, signal?: AbortSignal): Promise<JobLook> {
+    return await this.#json('GET', `/jobs/${encodeURIComponent(id)}/blocks?limit=${limit}`, signal != null ? { signal } : {})
+  }
+
   /** The final report. */
   async wait (id: string, signal?: AbortSignal): Promise<JobReport> {
     for (;;) {
@@ -93,6 +98,10 @@ export class Client {
 
   async cancel (id: string): Promise<JobReport> {
     return await this.#json('DELETE', `/jobs/${encodeURIComponent(id)}`)
+  }
+
+  async resume (id: string): Promise<JobReport> {
+    return await this.#json('POST', `/jobs/${encodeURIComponent(id)}/resume`)
   }
 
   async output (id: string): Promise<AsyncIterable<Uint8Array>> {
@@ -120,6 +129,14 @@ export class Client {
   /** Neighbours are asked to dial back, which takes its time. */
   async doctor (): Promise<DoctorReport> {
     return await this.#json('GET', '/doctor', { timeoutMs: POLL_MS })
+  }
+
+  async drain (deadlineMs: number): Promise<NodeStatus> {
+    return await this.#json('POST', '/drain', { body: { deadlineMs } })
+  }
+
+  async resumeWork (): Promise<NodeStatus> {
+    return await this.#json('POST', '/resume')
   }
 
   async shutdown (): Promise<void> {

@@ -19,6 +19,15 @@ export const STOP_LOOK_MS = 50
 /** Milliseconds a draining node may take to finish and hand back its work before it stops anyway. */
 export const DRAIN_MS = 60_000
 
+/** Milliseconds of these that are left for telling others what is handed back. */
+export const DRAIN_DELIVER_MS = 5_000
+
+/** Seconds that blocks of others may still run after `weft drain`, where no deadline is given. */
+export const DRAIN_DEADLINE_SECONDS = 300
+
+/** Milliseconds between two looks at whether a drain is done. */
+export const DRAIN_LOOK_MS = 100
+
 /** Milliseconds between two lines that say what a drain waits for. */
 export const DRAIN_TELL_MS = 5000
 
@@ -58,3 +67,23 @@ export const PORT_MAX = 32_000
 
 /** Characters of a table where no terminal says how many it has. */
 export const TABLE_WIDTH = 100
+
+/** News of workers within so many milliseconds, at most; the same about the same worker once. */
+export const NEWS_WINDOW_MS = 10_000
+export const NEWS_MAX = 12
+
+/** Milliseconds between two looks at a job that is watched, and at one that does not move. */
+export const LOOK_MS = 1000
+
+/** Milliseconds without a finished block after which is asked why; where blocks only take their time, that is said after the second. */
+export const QUIET_MS = 3000
+export const QUIET_WORKING_MS = 10_000
+
+/** Milliseconds between two lines that say the same of a job that does not move. */
+export const WAITING_AGAIN_MS = 60_000
+
+/** Lines below the bar of a job that is watched: more than that nobody reads while they change. */
+export const LIVE_LINES_MAX = 16
+
+/** Blocks that `jobs show --blocks` lists unless told otherwise. */
+export const BLOCKS_SHOWN = 50

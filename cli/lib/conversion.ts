@@ -7,7 +7,7 @@ import type { JobReport, JobRequest } from '../../daemon/coordinator/index.ts'
 import type { Client } from './client.ts'
 import { EXIT, type ExitCode } from './exit.ts'
 import { Failure, toFailure } from './failure.ts'
-import { failureOf, followJob } from './follow.ts'
+import { failureOf, followJob, goesOn } from './follow.ts'
 import type { Conversion } from './inputs.ts'
 import type { Interrupt } from './interrupt.ts'
 import { outputName, shown, type TargetName } from './names.ts'
@@ -46,7 +46,9 @@ export async function convertOne (conversion: Conversion, options: ConversionOpt
     if (conversion.inputs[0] === '-') upload = standard.inputs[0]
     const submitted = await client.submit({ ...template, inputs: standard.inputs, output: standard.output }, randomUUID())
     if (detach) return told(() => json ? printJson(submitted) : print(submitted.job))
-    report = asTyped(await awaitEnd(submitted.job, conversion, options), upload)
+    // Standard output ends with this command: nobody would read what the daemon writes when it goes on.
+    const ended = await awaitEnd(submitted.job, conversion, options).catch((error: unknown) => { throw toPipe ? error : goesOn(error, submitted.job) })
+    report = asTyped(ended, upload)
     if (report.state !== 'done') throw failureOf(report)
     if (toPipe) await pipeOut(await client.output(submitted.job))
     const done = report
@@ -111,7 +113,8 @@ async function throughFiles ({ inputs, output }: Conversion, { client, target, i
   try {
     if (inputs[0] === '-') {
       const { id, path } = await readStandardInput(async source => await client.upload(source, signal), { signal })
-      cleanUp.defer(async () => { await client.removeUpload(id) })
+      // A daemon that went away still needs it for the job it goes on with, and lets it go with that.
+      cleanUp.defer(async () => { await client.removeUpload(id).catch(() => {}) })
       files.inputs = [path]
     }
     if (output === '-') {

@@ -21,6 +21,7 @@ const BY_CODE: Record<string, ExitCode> = {
   'bad-configuration': EXIT.usage,
   'no-daemon': EXIT.noDaemon,
   unauthorized: EXIT.noDaemon,
+  interrupted: EXIT.noDaemon,
   'foreign-host': EXIT.noDaemon,
   'no-provider': EXIT.noProvider,
   'check-failed': EXIT.checkFailed,

@@ -1,15 +1,22 @@
 /** The progress of one job on standard error: a bar on a terminal, otherwise a line per second or change of state. */
-import type { JobEvent } from '../../daemon/coordinator/index.ts'
-import { BAR_WIDTH, PROGRESS_DRAW_MS, PROGRESS_LINE_MS } from './constants.ts'
+import type { JobEvent, JobLook } from '../../daemon/coordinator/index.ts'
+import { BAR_WIDTH, LIVE_LINES_MAX, PROGRESS_DRAW_MS, PROGRESS_LINE_MS } from './constants.ts'
+import { fit, lookLines, moveLine, news } from './job-view.ts'
+import { NewsLimit } from './news-limit.ts'
 import { Rate } from './rate.ts'
 import { styled } from './terminal.ts'
-import { count, formatBytes, formatSeconds, shortPeer } from './units.ts'
+import { count, formatBytes, formatSeconds } from './units.ts'
 
 /** To the beginning of the line, and nothing on it. */
 export const CLEAR_LINE = '\r\u001b[K'
 
+/** So many lines up, to the beginning of that line, and nothing from there on. */
+const clearLines = (above: number): string => above === 0 ? CLEAR_LINE : `\r\u001b[${above}A\u001b[J`
+
 export interface Progress {
   event: (event: JobEvent) => void
+  /** Who has what, as it is now. */
+  look: (look: JobLook) => void
   /** Something to be said while the job runs. */
   say: (text: string) => void
   stop: () => void
@@ -22,12 +29,14 @@ export interface ProgressOptions {
   quiet?: boolean
   /** One of many: how each is planned is of no interest. */
   several?: boolean
+  /** Workers and what moves are shown, too. */
+  detailed?: boolean
   stream?: NodeJS.WriteStream
 }
 
-export function createProgress (name: string, { quiet = false, several = false, stream = process.stderr }: ProgressOptions = {}): Progress {
-  if (stream.isTTY) return new Bar(name, several, stream)
-  return new Lines(name, quiet, several, stream)
+export function createProgress (name: string, { quiet = false, several = false, detailed = false, stream = process.stderr }: ProgressOptions = {}): Progress {
+  if (stream.isTTY) return new Bar(name, several, detailed, stream)
+  return new Lines(name, quiet, several, detailed, stream)
 }
 
 /** What a reading says in words; empty parts are left out. */
@@ -42,42 +51,53 @@ export function describe (reading: Reading, rate: Rate, now: number): string {
   ].join(', ')
 }
 
-/** Events a person wants to hear of while it runs. */
-export function news (event: JobEvent, several: boolean): string | undefined {
-  if (event.type === 'plan') return several ? undefined : event.message
-  if (event.type !== 'worker' || event.change === 'joined') return undefined
-  const words = {
-    lost: 'was lost; its blocks go to others',
-    suspect: 'is silent; copies of its blocks go to others',
-    trusted: 'is heard of again',
-    refused: 'does not take part',
-    distrusted: 'gave a wrong result and is not used any more'
-  }[event.change]
-  return `worker ${shortPeer(event.peer)} ${words}${event.reason == null ? '' : ` (${event.reason})`}`
+/** What of an event is to be said now: nothing, or it, or also how many others were not. */
+export function newsLines (event: JobEvent, several: boolean, limit: NewsLimit, now: number): string[] {
+  const text = news(event, several)
+  if (text == null) return []
+  return event.type === 'worker' ? limit.take(`${event.peer} ${event.change}`, text, now) : [text]
+}
+
+/** Moves that were not there at the look before, the oldest first. */
+class Moves {
+  #last = Number.NEGATIVE_INFINITY
+
+  fresh ({ at, moved }: JobLook): JobLook['moved'] {
+    // Ages are rounded, so that the same move may seem to be a millisecond younger.
+    const fresh = moved.filter(({ agoMs }) => at - agoMs > this.#last + 1).toReversed()
+    for (const { agoMs } of fresh) this.#last = Math.max(this.#last, at - agoMs)
+    return fresh
+  }
 }
 
 class Bar implements Progress {
   readonly #name: string
   readonly #several: boolean
+  readonly #detailed: boolean
   readonly #stream: NodeJS.WriteStream
   readonly #rate = new Rate()
+  readonly #limit = new NewsLimit()
+  #look: JobLook | undefined
   #share = 0
   #words = 'preparing'
   #drawn = Number.NEGATIVE_INFINITY
+  /** Lines below the bar that are drawn at present. */
+  #below = 0
 
-  constructor (name: string, several: boolean, stream: NodeJS.WriteStream) {
+  constructor (name: string, several: boolean, detailed: boolean, stream: NodeJS.WriteStream) {
     this.#name = name
     this.#several = several
+    this.#detailed = detailed
     this.#stream = stream
     this.#draw()
   }
 
   event (event: JobEvent): void {
-    const said = news(event, this.#several)
-    if (said != null) this.say(said)
     const now = performance.now()
+    for (const line of newsLines(event, this.#several, this.#limit, now)) this.say(line)
     if (event.type === 'state' && event.state === 'merging') {
       this.#words = 'merging and checking the whole'
+      this.#look = undefined
       this.#draw()
     } else if (event.type === 'progress') {
       this.#rate.add(now, event.bytesDone)
@@ -87,21 +107,38 @@ class Bar implements Progress {
     }
   }
 
+  look (look: JobLook): void {
+    if (!this.#detailed) return
+    this.#look = look
+    this.#draw()
+  }
+
   say (text: string): void {
-    this.#stream.write(`${CLEAR_LINE}${styled('dim', text, this.#stream)}\n`)
+    this.#stream.write(`${this.#clear()}${styled('dim', text, this.#stream)}\n`)
     this.#draw()
   }
 
   stop (): void {
-    this.#stream.write(CLEAR_LINE)
+    this.#stream.write(this.#clear())
   }
 
-  /** One line, cut where the terminal ends: a wrapped one could not be written over. */
+  #clear (): string {
+    const above = this.#below
+    this.#below = 0
+    return clearLines(above)
+  }
+
+  /** Lines that are cut where the terminal ends: wrapped ones could not be written over. */
   #draw (): void {
     this.#drawn = performance.now()
+    const columns = this.#stream.columns ?? 80
     const full = Math.round(this.#share * BAR_WIDTH)
-    const line = `${this.#name} ${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)} ${String(Math.floor(this.#share * 100)).padStart(3)} %  ${this.#words}`
-    this.#stream.write(CLEAR_LINE + [...line].slice(0, (this.#stream.columns ?? 80) - 1).join(''))
+    const bar = `${this.#name} ${'█'.repeat(full)}${'░'.repeat(BAR_WIDTH - full)} ${String(Math.floor(this.#share * 100)).padStart(3)} %  ${this.#words}`
+    const rows = Math.min(LIVE_LINES_MAX, (this.#stream.rows ?? 24) - 2)
+    const lines = [fit(bar, columns), ...this.#look == null ? [] : lookLines(this.#look, { columns, rows }).map(line => styled('dim', line, this.#stream))]
+    const text = `${this.#clear()}${lines.join('\n')}`
+    this.#below = lines.length - 1
+    this.#stream.write(text)
   }
 }
 
@@ -109,22 +146,25 @@ class Lines implements Progress {
   readonly #name: string
   readonly #quiet: boolean
   readonly #several: boolean
+  readonly #detailed: boolean
   readonly #stream: NodeJS.WriteStream
   readonly #rate = new Rate()
+  readonly #limit = new NewsLimit()
+  readonly #moves = new Moves()
   /** Nothing is said in the first second: most jobs are over by then. */
   #last = performance.now()
 
-  constructor (name: string, quiet: boolean, several: boolean, stream: NodeJS.WriteStream) {
+  constructor (name: string, quiet: boolean, several: boolean, detailed: boolean, stream: NodeJS.WriteStream) {
     this.#name = name
     this.#quiet = quiet
     this.#several = several
+    this.#detailed = detailed
     this.#stream = stream
   }
 
   event (event: JobEvent): void {
-    const said = news(event, this.#several)
-    if (said != null) this.say(said)
     const now = performance.now()
+    for (const line of newsLines(event, this.#several, this.#limit, now)) this.say(line)
     const due = now - this.#last >= PROGRESS_LINE_MS
     if (event.type === 'state' && event.state === 'merging' && due) this.say('merging')
     if (event.type !== 'progress') return
@@ -132,6 +172,11 @@ class Lines implements Progress {
     if (!due) return
     this.#last = now
     this.say(describe(event, this.#rate, now))
+  }
+
+  look (look: JobLook): void {
+    if (!this.#detailed) return
+    for (const move of this.#moves.fresh(look)) for (const line of this.#limit.take(`${move.from} ${move.to ?? ''} moved`, moveLine(move), performance.now())) this.say(line)
   }
 
   say (text: string): void {

@@ -4,7 +4,8 @@ import { BAR_WIDTH, JOBS_AT_ONCE, PROGRESS_DRAW_MS, SEVERAL_LINE_MS } from './co
 import { EXIT, type ExitCode } from './exit.ts'
 import type { Interrupt } from './interrupt.ts'
 import type { Outcome } from './conversion.ts'
-import { CLEAR_LINE, news } from './progress.ts'
+import { CLEAR_LINE, newsLines } from './progress.ts'
+import { NewsLimit } from './news-limit.ts'
 import { Rate } from './rate.ts'
 import { count, formatSeconds } from './units.ts'
 
@@ -54,14 +55,11 @@ export async function runSeveral<T> (items: T[], run: (item: T) => Promise<Outco
   return interrupt.signal.aborted ? EXIT.interrupted : worst
 }
 
-/** What happens to workers, each thing once however many jobs it concerns. */
+/** What happens to workers, each thing once however many jobs it concerns, and not without end. */
 async function followWorkers (client: Client, progress: SeveralProgress, signal: AbortSignal): Promise<void> {
-  const said = new Set<string>()
+  const limit = new NewsLimit()
   for await (const event of client.events({ types: 'worker' }, signal)) {
-    const text = news(event, true)
-    if (text == null || said.has(text)) continue
-    said.add(text)
-    progress.say(text)
+    for (const text of newsLines(event, true, limit, performance.now())) progress.say(text)
   }
 }
 

@@ -64,3 +64,6 @@ export const count = (number: number, noun: string, plural = `${noun}s`): string
 
 /** Enough of a peer id, or of an operator's did:key, to tell it from others on one screen. */
 export const shortPeer = (peer: string): string => peer.length > 14 ? `…${peer.slice(-8)}` : peer
+
+/** Enough of a job's id to name it: CIDs begin alike and differ at the end. */
+export const shortId = (job: string): string => job.length > 16 ? `…${job.slice(-12)}` : job

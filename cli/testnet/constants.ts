@@ -30,6 +30,9 @@ export const KILLED_MS = 10_000
 /** Milliseconds the state file is waited for while another command writes it. */
 export const LOCK_MS = 10_000
 
+/** Milliseconds a running daemon has to obey a changed table of links; it takes a few where nothing else runs. */
+export const LINKS_APPLIED_MS = 10_000
+
 /** Lines of a daemon's log that are shown when it does not start. */
 export const LOG_LINES = 5
 

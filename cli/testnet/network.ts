@@ -7,7 +7,9 @@ import { TEST_NETWORK_PREFIX } from '../../daemon/config/constants.ts'
 import { Failure } from '../lib/failure.ts'
 import { gone, signalGroup, startTimeOf } from '../lib/process.ts'
 import { DOWN_DRAIN_MS, DOWN_KILL_MS, KILLED_MS, SEEN_LOOK_MS, SEEN_MS_PER_NODE, STOP_NODE_MS } from './constants.ts'
+import { crashes } from './crash-loop.ts'
 import { knownTo, startDaemon, writeConfig, type Running } from './daemon.ts'
+import { cut } from './links.ts'
 import { configOf, type NodeProfile } from './profile.ts'
 import { lives, nodeOf, readState, removeState, requireState, updateNode, writeState, type TestNode, type TestnetState } from './state.ts'
 
@@ -34,7 +36,7 @@ export async function up ({ dir, nodes: count, seed = randomBytes(4).toString('h
     await writeConfig(place.dataDir, configFor(state, name, profiles[index] ?? {}, bootstrap))
     const running = await startDaemon(place, process => { processes.push(process) })
     signal.throwIfAborted()
-    return entry(place, running)
+    return { ...entry(place, running), ...(crashes(profiles[index]?.faults ?? []) ? { crashes: true } : {}) }
   }
   try {
     tell(`starting ${count} daemons`)
@@ -43,7 +45,7 @@ export async function up ({ dir, nodes: count, seed = randomBytes(4).toString('h
     const others = await Promise.all(Array.from({ length: count - 1 }, async (_, index) => await start(index + 1, first.multiaddrs)))
     state.nodes = [first, ...others]
     tell('waiting until each sees the others')
-    await allSeen(state.nodes, signal)
+    await allSeen(state.nodes.filter(node => node.crashes !== true), signal)
     for (const [index, node] of state.nodes.entries()) await pin(node, configFor(state, node.name, profiles[index] ?? {}, []), state.nodes)
     await writeState(dir, state)
     return state
@@ -94,14 +96,14 @@ export async function stopNode (dir: string, name: string): Promise<TestNode> {
   return nodeOf(await updateNode(dir, name, { state: 'stopped' }), name)
 }
 
-/** The same key and data, the same addresses; ready once every running node is connected to it again. */
+/** The same key and data, the same addresses; ready once every running node that can reach it is connected to it again. */
 export async function startNode (dir: string, name: string): Promise<TestNode> {
   const node = nodeOf(await requireState(dir), name)
   if (lives(node)) throw new Failure('failed', `${name} runs already (process ${node.pid})${node.state === 'paused' ? `; it is paused: 'weft testnet unpause ${name} --dir ${dir}'` : ''}`)
   const running = await startDaemon({ name, dataDir: node.dataDir, log: node.log, cache: join(dir, 'cache') }, () => {})
   const state = await updateNode(dir, name, { ...entry(node, running) })
   const deadline = performance.now() + SEEN_MS_PER_NODE
-  const others = state.nodes.filter(other => other.name !== name && other.state === 'running' && lives(other))
+  const others = state.nodes.filter(other => other.name !== name && other.state === 'running' && lives(other) && !cut(state, name, other.name))
   for (const other of others) {
     while (!(await knownTo(other)).connected.has(node.peerId)) {
       if (performance.now() > deadline) throw new Failure('failed', `${name} runs, but ${other.name} is not connected to it after ${SEEN_MS_PER_NODE / 1000} s: see ${node.log}`)

@@ -1,6 +1,7 @@
 /** What the nodes of a test network are like: `{ "nodes": [{ "speed"?, "price"?, "converters"?, "cores"?, "executor"?, "faults"? }] }`. */
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { FAULT, FAULTS_EXPECTED, FAULTS_MAX } from '../../daemon/config/faults.ts'
 import { usage } from '../lib/failure.ts'
 
 export interface NodeProfile {
@@ -17,41 +18,44 @@ export interface NodeProfile {
   faults?: string[]
 }
 
-const PLANTED = ['wrong', 'slow']
-const fault = z.string().refine(text => PLANTED.includes(text.split(':')[0] ?? ''), {
-  error: issue => `'${String(issue.input)}' is not a fault this version can plant: wrong (or wrong:0.1), slow (or slow:3)`
-})
+const fault = z.string().refine(text => FAULT.test(text), { error: issue => `'${String(issue.input)}' is not a fault that can be planted: ${FAULTS_EXPECTED}` })
 
-const profile = z.strictObject({
+/** Also within a scenario. */
+export const profile = z.strictObject({
   nodes: z.array(z.strictObject({
     speed: z.number().gt(0).max(1, { error: 'expected at most 1: a node can be made slower than this machine, not faster' }).optional(),
     price: z.union([z.string(), z.int().min(0).transform(String)]).optional(),
     converters: z.array(z.string().min(1)).min(1).optional(),
     cores: z.int().min(1).max(1024).optional(),
     executor: z.strictObject({ memoryBytes: z.int().optional(), stallMs: z.int().optional(), wallMs: z.int().optional() }).optional(),
-    faults: z.array(fault).optional()
+    faults: z.array(fault).max(FAULTS_MAX).optional()
   })).max(64)
 })
 
 /** Profiles by node; nodes beyond the file's are ordinary ones. */
 export async function readProfile (path: string): Promise<NodeProfile[]> {
+  return (await readJson(path, '--profile', profile)).nodes
+}
+
+/** A file of a user, held against a schema; what is wrong with it in one line. */
+export async function readJson<T> (path: string, option: string, schema: z.ZodType<T>): Promise<T> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw usage(`--profile: cannot read ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`, { path })
+    throw usage(`${option}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message}`, { path })
   }
   let tree: unknown
   try {
     tree = JSON.parse(text)
   } catch (error) {
-    throw usage(`--profile: ${path} is not valid JSON: ${(error as Error).message}`, { path })
+    throw usage(`${option}: ${path} is not valid JSON: ${(error as Error).message}`, { path })
   }
-  const parsed = profile.safeParse(tree)
-  if (parsed.success) return parsed.data.nodes
+  const parsed = schema.safeParse(tree)
+  if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const key = (issue?.path ?? []).map((part, index) => typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`).join('')
-  throw usage(`--profile: ${path}: ${key === '' ? '' : `${key}: `}${(issue?.message ?? 'not a profile').replace(/^Invalid input: /, '')}`, { path, key })
+  throw usage(`${option}: ${path}: ${key === '' ? '' : `${key}: `}${(issue?.message ?? 'not valid').replace(/^Invalid input: /, '')}`, { path, key })
 }
 
 /** The part of a node's configuration that makes it what its profile says. */

@@ -19,12 +19,30 @@ export interface TestNode {
   state: 'running' | 'paused' | 'stopped' | 'killed'
   /** Start of the process, to tell it from another one with the same id. */
   started: string
+  /** It is to be started again whenever it ends by itself. */
+  crashes?: boolean
+}
+
+/** What is wrong with the way from one node to another; the way back is another link. */
+export interface Link {
+  from: string
+  to: string
+  /** Nothing arrives. */
+  blocked?: boolean
+  delayMs?: number
+  jitterMs?: number
+  loss?: number
+  bytesPerSecond?: number
 }
 
 export interface TestnetState {
   network: string
   seed: string
   nodes: TestNode[]
+  /** Only those with a fault. @default none */
+  links?: Link[]
+  /** How often the links were changed. @default 0 */
+  linksVersion?: number
   /** The process in the foreground that takes the network down when it ends; none for one that was left running. */
   supervisor?: { pid: number, started: string }
 }
@@ -65,9 +83,13 @@ export async function removeState (dir: string): Promise<void> {
 
 /** Changes one node's entry. */
 export async function updateNode (dir: string, name: string, changes: Partial<TestNode>): Promise<TestnetState> {
+  return await updateState(dir, state => ({ ...state, nodes: state.nodes.map(node => node.name === name ? { ...node, ...changes } : node) }))
+}
+
+/** No other command changes the state meanwhile. */
+export async function updateState (dir: string, change: (state: TestnetState) => Promise<TestnetState> | TestnetState): Promise<TestnetState> {
   return await locked(dir, async () => {
-    const state = await requireState(dir)
-    const next = { ...state, nodes: state.nodes.map(node => node.name === name ? { ...node, ...changes } : node) }
+    const next = await change(await requireState(dir))
     await writeState(dir, next)
     return next
   })

@@ -29,6 +29,16 @@ export const STALL_MS_MIN = 1000
 /** Milliseconds, seven days: `setTimeout` fires at once for more than 2^31 - 1. */
 export const WALL_MS_MAX = 7 * 24 * 3600 * 1000
 
+/** Milliseconds: a limit of silence below three of the packets that show life would accuse at every lost one. */
+export const SUSPECT_MS_MIN = 600
+
+/** Milliseconds, an hour: a dead peer's blocks that wait longer are as good as lost. */
+export const LIVENESS_MS_MAX = 3600 * 1000
+
+/** Milliseconds: what "auto" means for the two limits of silence; the failure detector says why. */
+export const SUSPECT_MS_DEFAULT = 1300
+export const DEAD_MS_DEFAULT = 2800
+
 /** Leases for others at once, by default: each has a stream and up to 4 MiB of window. */
 export const LEASES_DEFAULT = 64
 export const LEASES_MAX = 4096

@@ -75,6 +75,12 @@ export interface Config {
     minPrice: string
     /** When work is taken, in UTC, as lines that `parseHours` reads. Empty: always. */
     hours: string[]
+    /** Share of the cores whose engines may work for others, above 0 and at most 1. */
+    cpuShare: number
+    /** Work for others only while other programs leave the machine alone. */
+    idleOnly: boolean
+    /** `mains`: nothing is done for others on battery. */
+    battery: 'any' | 'mains'
   }
   converters: {
     /** Converter ids this node does not offer; `*` at the end matches any rest. */
@@ -82,6 +88,12 @@ export interface Config {
     /** If not empty, only these are offered. */
     only: string[]
   }
+  /** Second copies of late blocks, as a share of a job's. */
+  hedging: { share: number }
+  /** When a silent peer is given up; absent limits are those of `health`. */
+  liveness: { beacon: 'auto' | 'off', port: number, suspectMs?: number, deadMs?: number }
+  /** Room on the disk; absent members were left to the store. */
+  store: { quotaBytes?: number, reserveBytes?: number }
   dht: { mode: 'server' | 'client' }
   log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent' }
   /** Honoured in networks named `testnet-...` only, refused elsewhere. */
@@ -122,6 +134,7 @@ export interface Paths {
 }
 
 export { loadConfig, validateConfig } from './load.ts'
+export { faultValue } from './faults.ts'
 export { offers } from './offers.ts'
 export { isWithin, parseHours, type Span } from './hours.ts'
 export { decodeJoinString, encodeJoinString, type JoinString } from './join-string.ts'

@@ -1,12 +1,12 @@
 /** The schema of the configuration (zod). Descriptions end up in `config.schema.json`. */
 import { multiaddr } from '@multiformats/multiaddr'
 import { z } from 'zod'
+import { FAULT, FAULTS_EXPECTED, FAULTS_MAX, FAULTS_MEAN } from './faults.ts'
 import { parseHours } from './hours.ts'
-import { ENGINE_MEMORY_MIN, LEASES_DEFAULT, LEASES_MAX, LIST_MAX, NETWORK_NAME_MAX, SLOTS_MAX, STALL_MS_MIN, TEST_NETWORK_PREFIX, WALL_MS_MAX } from './constants.ts'
+import { ENGINE_MEMORY_MIN, LEASES_DEFAULT, LEASES_MAX, LIST_MAX, LIVENESS_MS_MAX, NETWORK_NAME_MAX, SLOTS_MAX, STALL_MS_MIN, SUSPECT_MS_DEFAULT, SUSPECT_MS_MIN, DEAD_MS_DEFAULT, TEST_NETWORK_PREFIX, WALL_MS_MAX } from './constants.ts'
 
 const LOOPBACK = ['127.0.0.1', '::1', 'localhost']
-/** Faults the executor can plant: a probability after `wrong`, a factor after `slow`. */
-const fault = z.string().regex(/^(wrong(:(0(\.\d+)?|1))?|slow(:\d+(\.\d+)?)?)$/, { error: 'expected "wrong" (or "wrong:0.1" for a tenth of the blocks) or "slow" (or "slow:3" for three times as slow)' })
+const fault = z.string().regex(FAULT, { error: FAULTS_EXPECTED })
 
 function isMultiaddr (text: string): boolean {
   try {
@@ -95,7 +95,13 @@ export const configSchema = z.strictObject({
     minPrice: money.default('0')
       .describe('Work offered for less (10^-6 of prices.unit per resource hour) is refused.'),
     hours: list(hours).default([])
-      .describe('When this node takes work, in UTC, for instance ["Mon-Fri 18:00-08:00", "Sat-Sun 00:00-24:00"]. Empty: always. Jobs that run when an hour ends are finished; no new ones are taken.')
+      .describe('When this node takes work, in UTC, for instance ["Mon-Fri 18:00-08:00", "Sat-Sun 00:00-24:00"]. Empty: always. Blocks at work when an hour ends are finished; those that wait are handed back, and no new ones are taken.'),
+    cpuShare: z.number().gt(0).max(1).default(1)
+      .describe('Share of the cores whose engines may work for others, at least one engine. Below 1 engines also stand back behind other programs (nice 10). It bounds engines, not instructions.'),
+    idleOnly: z.boolean().default(false)
+      .describe('Work for others only while other programs use less than a quarter of the processor. Engines are stopped otherwise, and go on after half a minute below a tenth. Blocks stopped for longer than 10 seconds are handed back.'),
+    battery: z.enum(['any', 'mains']).default('any')
+      .describe('"mains": on battery nothing is done for others; what runs is stopped, and handed back after 10 seconds.')
   }, 'What work this node takes. Local policy always wins.'),
   converters: section({
     disable: list(z.string().min(1)).default([])
@@ -103,6 +109,26 @@ export const configSchema = z.strictObject({
     only: list(z.string().min(1)).default([])
       .describe('If not empty, this node offers these converters only. A "*" at the end matches any rest.')
   }, 'Which of the built-in converters are offered.'),
+  store: section({
+    quotaBytes: automatic(z.int().min(0))
+      .describe('Bytes that stored blocks may take. "auto": what is there when the daemon starts, and half of what is free on the disk then. More is refused, with what to do.'),
+    reserveBytes: automatic(z.int().min(0))
+      .describe('Bytes of the data directory\'s disk that stored blocks leave free, so that jobs can still be recorded and others can work. "auto": 2 % of the disk, from 16 to 256 MiB.')
+  }, 'Room on the disk for the results of running jobs.'),
+  hedging: section({
+    share: z.number().min(0).max(1).default(0.1)
+      .describe('Share of a job\'s blocks that may be converted a second time elsewhere because their worker is slow or silent; the first valid result wins. A few, and all that one silent worker holds, may be in any case. 0: no second copies at all. Higher: slow machines delay a job less, and more work is done twice.')
+  }, 'Second copies of blocks that are late.'),
+  liveness: section({
+    beacon: z.enum(['auto', 'off']).default('auto')
+      .describe('While this node works with a peer, both show that they are alive by small UDP packets from a thread of their own, also while their main loops are busy. "auto": wherever both sides can; otherwise, and with "off", silence on the connection is judged, which takes about twice as long.'),
+    port: z.int().min(0).max(65535).default(0)
+      .describe('UDP port of these packets. 0: any free one. Fix it where a firewall must let them in; one side that is reached is enough.'),
+    suspectMs: automatic(z.int().min(SUSPECT_MS_MIN).max(LIVENESS_MS_MAX))
+      .describe('Milliseconds of silence after which a peer is suspect at the latest, and its blocks get second copies elsewhere. "auto": 1300. Lower: sooner, and more often for nothing. Without the packets the limits are 2.3 times as long.'),
+    deadMs: automatic(z.int().min(SUSPECT_MS_MIN).max(LIVENESS_MS_MAX))
+      .describe('Milliseconds of silence after which a peer is dead at the latest, and its blocks go to others. "auto": 2800. Must be above suspectMs. Without the packets the limits are 2.9 times as long.')
+  }, 'When a silent peer is given up. The defaults suit local and wide networks.'),
   dht: section({
     mode: z.enum(['server', 'client']).default('server')
       .describe('"server" keeps records for others; "client" only asks.')
@@ -112,8 +138,8 @@ export const configSchema = z.strictObject({
       .describe('Least level of the log lines written to standard error.')
   }, 'The log.'),
   test: section({
-    faults: z.array(fault).max(2).default([])
-      .describe('Planted faults: "wrong" spoils results ("wrong:0.1" a tenth of them), "slow" takes ten times as long ("slow:3" three times). Honoured in test networks only.'),
+    faults: z.array(fault).max(FAULTS_MAX).default([])
+      .describe(`Planted faults: ${FAULTS_MEAN}. Honoured in test networks only.`),
     seed: z.string().max(128).default('')
       .describe('Derives the node\'s key, so that the same seed gives the same peer id. Honoured in test networks only.')
   }, 'For test networks (names that start with "testnet-"); refused elsewhere.')
@@ -125,6 +151,8 @@ export const configSchema = z.strictObject({
   const [asked, least] = [config.prices.perHour, config.policy.minPrice]
   // Also called where a value is of the wrong type, which has its own message.
   if (config.policy.accept && WHOLE.test(asked) && WHOLE.test(least) && BigInt(asked) < BigInt(least)) refuse(['prices', 'perHour'], `asks less (${asked}) than policy.minPrice (${least}), so that nobody who pays what is asked would be served`)
+  const { suspectMs = SUSPECT_MS_DEFAULT, deadMs = DEAD_MS_DEFAULT } = config.liveness
+  if (deadMs <= suspectMs) refuse(['liveness', 'deadMs'], `must be above liveness.suspectMs: a peer is suspect (after ${suspectMs} ms) before it is dead (after ${deadMs} ms)`)
   if (!testing && config.test.seed !== '') refuse(['test', 'seed'], testOnly)
 }).describe('Configuration of a weft daemon. Precedence: flag > WEFT_* variable > --config FILE > $XDG_CONFIG_HOME/weft/config.json > default.')
 

@@ -1,5 +1,6 @@
 /** The part of the job machine about workers and attempts: who is there, what each has, what a failure leads to. */
 import { Attempt, type Block } from './block-table.ts'
+import type { Blame } from './blame.ts'
 import { NOTICE_EVERY_MS } from './constants.ts'
 import { afterFailure, pauseMs } from './failure-policy.ts'
 import type { JobState } from './job-state.ts'
@@ -9,11 +10,13 @@ import type { WorkerEntry } from './worker-table.ts'
 
 export class Attempts {
   readonly #state: JobState
+  readonly #blame: Blame
   #scanAt: number | undefined
   #tellAt = Infinity
 
-  constructor (state: JobState) {
+  constructor (state: JobState, blame: Blame) {
     this.#state = state
+    this.#blame = blame
   }
 
   /** When the oldest attempt must be looked at for having taken too long, or one that has ended since. */
@@ -72,8 +75,19 @@ export class Attempts {
   }
 
   onSlots (id: string, slots: number): void {
-    const worker = this.#state.workers.get(id)
-    if (worker?.live === true) worker.slots = slots
+    const { workers, now, out } = this.#state
+    const worker = workers.get(id)
+    if (worker?.live !== true) return
+    worker.slots = slots
+    // Told not more often than the notices may come, and the end of it only where its beginning was told.
+    if (slots === 0 && !worker.drainTold && now >= worker.drainToldAt + NOTICE_EVERY_MS) {
+      worker.drainTold = true
+      worker.drainToldAt = now
+      out.news({ type: 'worker', peer: id, change: 'draining' })
+    } else if (slots > 0 && worker.drainTold) {
+      worker.drainTold = false
+      out.news({ type: 'worker', peer: id, change: 'joined', reason: 'it takes blocks again' })
+    }
   }
 
   onLost (id: string, reason: string): void {
@@ -82,6 +96,7 @@ export class Attempts {
     worker.live = false
     worker.lost = reason
     this.#state.out.news({ type: 'worker', peer: id, change: 'lost', reason })
+    this.#blame.lost(worker, worker.open.values().some(attempt => attempt.canary), reason)
     this.#endAll(worker, reason, true)
   }
 
@@ -108,22 +123,37 @@ export class Attempts {
     this.#endAll(worker, reason, false)
   }
 
-  give (block: Block, worker: WorkerEntry): void {
+  /** `hedge`: why somebody else is given it, too. */
+  give (block: Block, worker: WorkerEntry, hedge?: string): void {
     const { now, out, tally, limits, epoch } = this.#state
-    if (block.attempts.at(-1)?.epoch === epoch) tally.redispatched++
+    if (hedge != null) {
+      tally.hedged++
+      tally.hedgedBytes += block.size
+    } else if (block.attempts.at(-1)?.epoch === epoch) tally.redispatched++
     const attempt = new Attempt(block.index, block.attempts.length + 1, worker, epoch, now)
+    attempt.copy = hedge
     block.attempts.push(attempt)
     this.#state.begun = true
     block.state = 'leased'
     worker.give(attempt, block.size, now)
+    this.#blame.gave(attempt)
     this.#scanAt ??= now + limits.attemptMs
     out.dispatch(worker.id, attempt)
-    this.#state.blockNews(block.index, attempt.attempt, worker.id, 'dispatched')
+    this.#state.blockNews(block.index, attempt.attempt, worker.id, hedge == null ? 'dispatched' : 'hedged', hedge)
+  }
+
+  /** Takes a block back from a worker that has not begun it, and gives it to another. */
+  steal (attempt: Attempt, block: Block, to: WorkerEntry, reason: string): void {
+    block.stolen++
+    this.#state.tally.stolen++
+    this.#cancel(attempt, `taken back: ${reason}`)
+    this.#state.blockNews(block.index, attempt.attempt, attempt.worker.id, 'requeued', reason)
+    this.give(block, to)
   }
 
   /** Cancels what takes too long and gives it to somebody else; who does not even end what was cancelled is not used any more. */
   scan (): void {
-    const { now, workers, limits, out, blocks } = this.#state
+    const { now, workers, limits, blocks } = this.#state
     if (this.#scanAt == null || now < this.#scanAt) return
     this.#scanAt = undefined
     for (const worker of workers.list) {
@@ -138,23 +168,26 @@ export class Attempts {
           this.#exclude(worker, `did not end what was cancelled ${limits.attemptMs} ms ago`)
           break
         }
-        attempt.given = true
         this.#scanAt = Math.min(this.#scanAt ?? Infinity, attempt.at + 2 * limits.attemptMs)
-        out.cancel(worker.id, attempt)
+        this.#cancel(attempt, `no result within ${limits.attemptMs} ms`)
         const block = blocks[attempt.block] as Block
-        this.#blame(block, worker, false, `no result within ${limits.attemptMs} ms`)
+        this.#blame.failed(block, attempt, 'slow', false, `no result within ${limits.attemptMs} ms`)
         this.#requeue(block, attempt, 'too slow')
       }
     }
   }
 
   /** What is out for this block is not wanted any more; the slots come back with the outcomes. */
-  callOff (block: Block): void {
+  callOff (block: Block, reason: string): void {
     for (const attempt of block.attempts) {
-      if (!attempt.open || attempt.given) continue
-      attempt.given = true
-      this.#state.out.cancel(attempt.worker.id, attempt)
+      if (attempt.open && !attempt.given) this.#cancel(attempt, reason)
     }
+  }
+
+  #cancel (attempt: Attempt, reason: string): void {
+    attempt.given = true
+    attempt.end(reason, this.#state.now)
+    this.#state.out.cancel(attempt.worker.id, attempt)
   }
 
   onFailed (event: Extract<JobEventIn, { type: 'failed' }>): void {
@@ -164,8 +197,11 @@ export class Attempts {
     if (block == null || attempt?.open !== true || attempt.worker.id !== event.worker) return
     const worker = attempt.worker
     worker.take(attempt, block.size, state.now, false)
+    attempt.end(`${event.reason}: ${event.message}`, state.now)
     if (state.phase !== 'running') return
-    if (!attempt.given) {
+    if (attempt.given) {
+      if (attempt.canary) worker.breaker.back()
+    } else {
       state.blockNews(block.index, attempt.attempt, worker.id, 'failed', `${event.reason}: ${event.message}`)
       const verdict = afterFailure(event, { remote: worker.kind === 'remote', blamed: block.blamed })
       switch (verdict.kind) {
@@ -173,29 +209,38 @@ export class Attempts {
         case 'doubt':
           block.blamed = true
           block.shun(worker)
+          this.#blame.doubt(attempt, verdict.cause, `${event.reason}: ${event.message}`)
           break
-        case 'pause': this.#pause(worker, event.retryAfterMs); break
-        case 'drained': worker.slots = 0; break
+        case 'pause': this.#pause(attempt, event.retryAfterMs); break
+        case 'drained':
+          worker.slots = 0
+          if (attempt.canary) worker.breaker.back()
+          break
         case 'exclude': this.#exclude(worker, verdict.reason); break
-        case 'blame': this.#blame(block, worker, verdict.engine, `${event.reason}: ${event.message}`); break
+        case 'blame': this.#blame.failed(block, attempt, verdict.cause, verdict.engine, `${event.reason}: ${event.message}`); break
       }
     }
-    this.#requeue(block, attempt, event.reason)
+    this.#requeue(block, attempt, attempt.ended ?? event.reason)
   }
 
   /** No outcome will come of what this worker still has: its blocks are free at once. */
   #endAll (worker: WorkerEntry, reason: string, loss: boolean): void {
-    const { blocks, now, limits, faults } = this.#state
+    const { blocks, now, limits, faults, hedges } = this.#state
     let forgotten = loss && faults.has('lost-requeue') ? 1 : 0
     for (const attempt of worker.open) {
       const block = blocks[attempt.block] as Block
       worker.take(attempt, block.size, now, false)
+      attempt.end(reason, now)
+      const { covered } = attempt
+      // Its copy was needed.
+      if (loss && covered != null) hedges[covered]--
       // What was given up does not hold its block any more: somebody else does.
       if (loss && !attempt.given && block.state === 'leased' && ++block.losses > limits.blockLosses) {
         this.#state.fail({ code: 'failed', message: `block ${block.index}: ${block.losses} workers were lost while they held it, the last: ${reason}`, details: { block: block.index } })
       }
+      const copied = block.attempts.some(other => other.covered != null)
       if (forgotten > 0) forgotten--
-      else this.#requeue(block, attempt, reason)
+      else if (!(loss && copied && faults.has('lost-requeue-hedged'))) this.#requeue(block, attempt, reason)
     }
   }
 
@@ -215,29 +260,12 @@ export class Attempts {
     this.release(worker, reason)
   }
 
-  #pause (worker: WorkerEntry, hintMs: number | undefined): void {
+  #pause (attempt: Attempt, hintMs: number | undefined): void {
     const { limits, now } = this.#state
+    const { worker } = attempt
+    if (attempt.canary) worker.breaker.back()
     worker.refusalsInRow++
     worker.pausedUntil = now + pauseMs(worker.refusalsInRow, limits, hintMs)
-    if (worker.refusalsInRow > limits.workerRefusals) this.#exclude(worker, `refused ${worker.refusalsInRow} times in a row: busy`)
-  }
-
-  #blame (block: Block, worker: WorkerEntry, engine: boolean, message: string): void {
-    const { limits, now, provision } = this.#state
-    block.failures++
-    if (engine) block.engineFailures++
-    worker.failed++
-    worker.failuresInRow++
-    block.shun(worker)
-    if (block.engineFailures >= limits.engineFailures || block.failures >= limits.blockFailures) {
-      this.#state.fail({ code: 'failed', message: `block ${block.index} failed ${block.failures} times, the last on ${worker.id}: ${message}`, details: { block: block.index, worker: worker.id } })
-      return
-    }
-    // A single failure says more about the block than about the worker; in a row they are the worker's.
-    if (worker.failuresInRow > 1) worker.pausedUntil = now + pauseMs(worker.failuresInRow - 1, limits)
-    if (worker.failuresInRow >= limits.workerFailures + 2 * worker.slots) {
-      provision.failure = message
-      this.#exclude(worker, `failed ${worker.failuresInRow} times in a row, the last: ${message}`)
-    }
+    if (worker.refusalsInRow > limits.workerRefusals) this.#blame.refused(worker)
   }
 }

@@ -10,6 +10,8 @@ const REMOVAL_REMEMBERED_MS = 10_000
 export class BlockRefs {
   readonly #blocks: Pick<BlockStore, 'delete' | 'get'>
   readonly #counts = new Map<string, number>()
+  /** Of these counts, those of jobs that ended and may be gone on with. */
+  readonly #resting = new Map<string, number>()
   /** By digest: the removal, and when it was asked for. */
   readonly #removals = new Map<string, { done: Promise<void>, at: number }>()
   readonly #now: () => number
@@ -19,6 +21,12 @@ export class BlockRefs {
     this.#blocks = blocks
     this.#now = now
     this.#failed = failed
+  }
+
+  /** Counts a user of an earlier run of the daemon; whether the block is there is seen when it is asked for. */
+  recall (digest: Uint8Array): void {
+    const name = nameOf(digest)
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
   }
 
   /** Counts one user more. A promise only if the file may have been removed meanwhile: it says whether the block is there. */
@@ -44,6 +52,30 @@ export class BlockRefs {
     const done = this.#blocks.delete(digest).catch(this.#failed)
     this.#removals.delete(name)
     this.#removals.set(name, { done, at })
+  }
+
+  /** Somebody counts the block. */
+  has (digest: Uint8Array): boolean {
+    return this.#counts.has(nameOf(digest))
+  }
+
+  /** Somebody counts the block who could not do without it: not only jobs that ended and may be gone on with. */
+  needed (digest: Uint8Array): boolean {
+    const name = nameOf(digest)
+    return (this.#counts.get(name) ?? 0) > (this.#resting.get(name) ?? 0)
+  }
+
+  /** One of those that count the block could do without it from now on; `wake`: not any more. */
+  rest (digest: Uint8Array): void {
+    const name = nameOf(digest)
+    this.#resting.set(name, (this.#resting.get(name) ?? 0) + 1)
+  }
+
+  wake (digest: Uint8Array): void {
+    const name = nameOf(digest)
+    const count = (this.#resting.get(name) ?? 0) - 1
+    if (count > 0) this.#resting.set(name, count)
+    else this.#resting.delete(name)
   }
 
   /** Removes a block that was stored and that nobody counts, unless somebody counts its content. */

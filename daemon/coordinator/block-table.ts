@@ -1,5 +1,6 @@
 /** What the job machine knows of its blocks and attempts. Plain data; only the machine changes it. */
 import type { AttemptRef, Held } from './machine-types.ts'
+import { ATTEMPT_WORDS_MAX } from './constants.ts'
 import type { WorkerEntry } from './worker-table.ts'
 
 /**
@@ -16,10 +17,21 @@ export class Attempt implements AttemptRef {
   readonly epoch: number
   /** When it was dispatched. */
   readonly at: number
+  /** Bytes its worker had out then, its own among them: how long it may have to wait there. */
+  queued = 0
+  /** It is the trial of a worker whose breaker is half-open. */
+  canary = false
+  /** A copy of its block was given to somebody else while it was out, and why. */
+  covered: 'slow' | 'suspect' | undefined = undefined
   /** The worker owes an outcome. */
   open = true
   /** It was cancelled, or its block asked of somebody else; the slot comes back with the outcome. */
   given = false
+  /** Why it was given out while somebody else had its block; undefined: nobody had. */
+  copy: string | undefined = undefined
+  /** Why nothing came of it, and when that was known. */
+  ended: string | undefined = undefined
+  endedAt: number | undefined = undefined
 
   constructor (block: number, attempt: number, worker: WorkerEntry, epoch: number, at: number) {
     this.block = block
@@ -28,6 +40,22 @@ export class Attempt implements AttemptRef {
     this.epoch = epoch
     this.at = at
   }
+
+  /** Nothing will come of it; what is said first stands. */
+  end (reason: string, now: number): void {
+    if (this.ended != null) return
+    this.ended = reason.length > ATTEMPT_WORDS_MAX ? `${reason.slice(0, ATTEMPT_WORDS_MAX - 1)}…` : reason
+    this.endedAt = now
+  }
+}
+
+/** A failed attempt, as it is held against the block. */
+export interface Accusation {
+  readonly worker: WorkerEntry
+  /** The engine failed: that says more about the block than a broken transfer. */
+  readonly engine: boolean
+  /** Against the block; else against the worker. */
+  counts: boolean
 }
 
 export class Block {
@@ -51,9 +79,11 @@ export class Block {
   checked = false
   /** Compared again (or for the first time) after its entry was asked for, since its worker was caught lying. */
   rechecking = false
-  failures = 0
-  engineFailures = 0
+  /** What went wrong with it under its present conversion; undefined: nothing. */
+  accusations: Accusation[] | undefined = undefined
   losses = 0
+  /** How often it was taken back from a worker that had not begun it. */
+  stolen = 0
   /** Workers it failed on, to be preferred last. */
   avoid: WorkerEntry[] | undefined = undefined
   /** A peer said that the input is at fault; said again by another attempt, the job believes it. */
@@ -70,6 +100,17 @@ export class Block {
     else if (!this.avoid.includes(worker)) this.avoid.push(worker)
   }
 
+  /** The attempt that is out and not called off; undefined if there is none, or if there are several. */
+  get onlyOpen (): Attempt | undefined {
+    let found: Attempt | undefined
+    for (const attempt of this.attempts) {
+      if (!attempt.open || attempt.given) continue
+      if (found != null) return undefined
+      found = attempt
+    }
+    return found
+  }
+
   /** Has no result again; waits for a worker. */
   withdraw (): void {
     this.state = 'ready'
@@ -82,9 +123,9 @@ export class Block {
   /** Its conversion is another one now: what went wrong with the old one says nothing of it. */
   renew (): void {
     this.withdraw()
-    this.failures = 0
-    this.engineFailures = 0
+    this.accusations = undefined
     this.losses = 0
+    this.stolen = 0
     this.blamed = false
     this.avoid = undefined
   }

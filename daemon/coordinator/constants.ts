@@ -36,11 +36,67 @@ export const AHEAD_MS = 5000
 /** ... or, where blocks take long, this many times what it is seen to do side by side: room to find out that it can do more. */
 export const AHEAD_GAIN = 4
 
+/**
+ * Second copies of blocks, as a share of the blocks done: the work that may be done twice. MapReduce and LATE (OSDI 2004 and 2008) live well
+ * with a few per cent up to ten.
+ */
+export const HEDGE_SHARE = 0.1
+/** ... and this many in any case: twice what a newcomer that turns out slow was given at first, so that a small job need not wait for it. */
+export const HEDGES_MIN = 2 * FIRST_BLOCKS
+/** An attempt is late after this many times what 95 of 100 blocks take, and its worker's own queue by its measured speed. */
+export const LATE_FACTOR = 1.5
+/** Results measured count for less as long as they are few: the factor above is (1 + this / results) times as large. */
+export const LATE_CAUTION = 1
+/** Nothing is late before this many milliseconds: a pause of either event loop is not slowness. */
+export const LATE_MS_MIN = 100
+/** The share of measured blocks that "what a block takes" covers when lateness is judged. */
+export const LATE_QUANTILE = 0.95
+/** Results of which that quantile is taken, the newest of each kind of worker: enough for it to be steady, few enough to follow the present. */
+export const PACE_RESULTS = 128
+/** A copy is made if the first attempt still needs more than this many times what the copy would. */
+export const HEDGE_GAIN = 2
+/** A block that its worker has not begun is taken back if it needs more than this many times what it would elsewhere: costs no work. */
+export const STEAL_GAIN = 1.2
+/** ... and both only if at least this many milliseconds are won: less is lost in the sending. */
+export const GAIN_MS_MIN = 20
+/** Blocks at the others' speed that are mixed into a worker's own when two are compared, so that chance decides less. */
+export const SPEED_PRIOR = 4
+/** Times a block is taken back from a worker: who takes it may slow down, too, but blocks must not wander. */
+export const STEALS_MAX = 2
+/** Milliseconds between two looks for slow blocks, at least: a look goes over all that is out. */
+export const LOOK_EVERY_MS = 10
+
+/** Good results in a row after which one cool-down of a worker's breaker is forgiven. */
+export const BREAKER_FORGIVE = 8
+/** What a good result takes from a worker's failures: more than one failure in three opens its breaker in the end. */
+export const BREAKER_DECAY = 0.5
+/** Peers and converters whose breakers are remembered between jobs; the oldest goes first. */
+export const BREAKERS_MAX = 4096
+
 /** Halve a worker's measurement of speed after this many busy milliseconds, so that it follows the present. */
 export const RATE_WINDOW_MS = 20_000
 
 /** Events about single blocks per second, at most; a job of small blocks makes more than anybody can read. */
 export const BLOCK_NEWS_PER_SECOND = 1000
+
+/** Of these, kept for what is no routine (copies, blocks that move, wrong results): routine news stops before the rest is used. */
+export const BLOCK_NEWS_SPARE = 250
+
+/** Characters that are kept of why an attempt ended: a job may have a million of them, and engines have much to say. */
+export const ATTEMPT_WORDS_MAX = 200
+
+/** Moves of blocks from one worker to another that a job remembers: what a screen shows. */
+export const MOVES_KEPT = 16
+
+/** Attempts told of one block, the newest; the numbers say how many there were. */
+export const ATTEMPTS_VIEWED = 8
+
+/** Workers told of in a view of a job, those with work first, and indices of blocks each has. */
+export const WORKERS_VIEWED = 100
+export const WORKER_BLOCKS_VIEWED = 8
+
+/** Peers named in the answer why a job does not run; a job asks up to REFUSALS_MAX. */
+export const WHY_PEERS_MAX = 50
 
 /** Round trips kept for percentiles. When full, every second one goes and later ones are taken half as often. */
 export const ROUND_TRIPS_MAX = 8192
@@ -51,13 +107,21 @@ export interface JobLimits {
   engineFailures: number
   /** Failures of any kind of one block before the job fails. */
   blockFailures: number
+  /** Failed attempts of one block before the job fails, also those that are held against the worker rather than the block. */
+  blockAttempts: number
   /** Workers lost while they held a block before the job fails: a block that takes whole nodes down must not take all. */
   blockLosses: number
-  /** Failures of a worker in a row before this job stops using it. */
-  workerFailures: number
-  /** Refusals (`busy`) of a worker in a row before this job stops using it. */
+  /** Failures of a worker, less half a failure for each good result, at which its breaker opens. */
+  breakerFailures: number
+  /** How long a worker is cut off the first time; doubles with each time. Half of it is drawn at random. */
+  breakerMs: number
+  /** The same, at most. */
+  breakerMsMax: number
+  /** How long a job waits if every worker is cut off. */
+  cutOffMs: number
+  /** Refusals (`busy`) of a worker in a row before its breaker opens. */
   workerRefusals: number
-  /** Pause after a failure or a refusal without a hint; doubles with each in a row. */
+  /** Pause after a refusal without a hint; doubles with each in a row. */
   retryMs: number
   /** Longest pause, also against a hint. */
   retryMsMax: number
@@ -81,8 +145,12 @@ const SEARCH_GRACE_MS = 2_500
 export const JOB_LIMITS: JobLimits = {
   engineFailures: 3,
   blockFailures: 5,
+  blockAttempts: 12,
   blockLosses: 16,
-  workerFailures: 4,
+  breakerFailures: 3,
+  breakerMs: 1000,
+  breakerMsMax: 60_000,
+  cutOffMs: 60_000,
   workerRefusals: 64,
   retryMs: 100,
   retryMsMax: 10_000,
@@ -120,6 +188,22 @@ export const OUTPUT_GROWTH_MAX = 64
 export const OUTPUT_BYTES_MIN = 256 * 1024 * 1024
 /** ... but never larger than an offer can say: the wire's limit of a block. Bytes. */
 export const OUTPUT_BYTES_MAX = 64 * 1024 * 1024 * 1024
+
+/** Bytes of small results kept in memory for the merge; above it they are read back from the journal. */
+export const KEPT_IN_MEMORY_BYTES_MAX = 64 * 1024 * 1024
+
+/** Stored results of an earlier run that are read again at a time, to see whether they are whole: enough for a disk, and threads are left for others. */
+export const REREADS_AT_ONCE = 2
+
+/** Times in a row a daemon goes on with a job by itself though it went down each time before one more block was done: it may be the job that takes it down. */
+export const STARTS_MAX = 10
+
+/** Milliseconds for which the results of a job that failed stay, so that somebody may mend the cause and go on with it: a working day and a night. */
+export const RESUMABLE_MS = 24 * 60 * 60 * 1000
+/** Such jobs at a time; the oldest goes first. */
+export const RESUMABLE_JOBS_MAX = 16
+/** Bytes of their results, taken together; the oldest goes first. */
+export const RESUMABLE_BYTES_MAX = 16 * 1024 ** 3
 
 /** Results being written to the block store at a time. */
 export const STORES_AT_ONCE = 8

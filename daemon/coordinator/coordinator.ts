@@ -1,23 +1,26 @@
 /** Accepts jobs, keeps them, and settles after a restart what the last run of the daemon left. */
-import { access, constants, realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { basename, dirname, isAbsolute, join } from 'node:path'
 import { TypedEventEmitter } from 'main-event'
-import { extensionOf, mediaTypeOf, parseTarget, planRoute, type Encoding, type Input, type Toolbox } from '../block-convert/index.ts'
+import { checkUnchanged, extensionOf, type Input, type Toolbox } from '../block-convert/index.ts'
 import type { Log } from '../log.ts'
 import type { DataDir, Journal, StoredBlock } from '../store/index.ts'
 import { BlockRefs } from './block-refs.ts'
+import { Breakers } from './breaker.ts'
 import { systemClock, type Clock } from './clock.ts'
-import { DistrustedPeers } from './distrusted-peers.ts'
-import { HISTORY_MAX, INPUTS_MAX, JOBS_MAX, PRICE_UNIT_DEFAULT } from './constants.ts'
+import { DistrustedPeers, type Finding } from './distrusted-peers.ts'
+import { HISTORY_MAX, JOBS_MAX, PRICE_UNIT_DEFAULT } from './constants.ts'
 import { JobRefusedError } from './errors.ts'
-import { outputExists, toJobError, toOutputError } from './job-errors.ts'
-import { RunningJob, type JobComponents } from './job.ts'
-import { JOURNAL_NAME } from './journal-entries.ts'
-import { parsePrice } from './prices.ts'
+import { FindingsRecord } from './findings-record.ts'
+import { toJobError } from './job-errors.ts'
+import { RunningJob } from './job.ts'
+import { JOURNAL_NAME, type Continuation } from './journal-entries.ts'
+import { checkOutput, checkRequest, refuse, targetOf } from './request-checks.ts'
+import { RestingJobs } from './resting-jobs.ts'
+import { wakeResults } from './resume.ts'
 import { settleJournal } from './settle-journal.ts'
-import { makeSpec } from './spec.ts'
-import type { Coordinator, CoordinatorEvents, Job, JobError, JobReport, JobRequest, WorkerSource } from './index.ts'
+import { makeSpec, readSpec } from './spec.ts'
+import type { Coordinator, CoordinatorEvents, Job, JobReport, JobRequest, WorkerSource } from './index.ts'
+import type { JobComponents, JobInit } from './job-components.ts'
 
 export interface CoordinatorComponents {
   toolbox: Toolbox
@@ -37,14 +40,17 @@ export interface CoordinatorInit {
    * later. @default PRICE_UNIT_DEFAULT
    */
   priceUnit?: () => string
+  /**
+   * For the time of one command only: unfinished jobs of a daemon are left to its next start, and nobody goes on unasked with those that are
+   * submitted here. @default false
+   */
+  embedded?: boolean
+  /** Blocks of a job that may get a second copy, as a share of those done. @default HEDGE_SHARE */
+  hedgeShare?: number
 }
 
 export function createCoordinator (components: CoordinatorComponents, init: CoordinatorInit = {}): Coordinator {
   return new JobCoordinator(components, init)
-}
-
-const refuse = (code: JobError['code'], message: string, details?: Record<string, unknown>): never => {
-  throw new JobRefusedError({ code, message, details })
 }
 
 class JobCoordinator implements Coordinator {
@@ -52,16 +58,24 @@ class JobCoordinator implements Coordinator {
   readonly #components: CoordinatorComponents
   readonly #journal: Journal
   readonly #refs: BlockRefs
-  readonly #jobComponents: Omit<JobComponents, 'priceUnit'>
+  readonly #jobComponents: Omit<JobComponents, 'priceUnit' | 'foreground'>
+  readonly #embedded: boolean
   readonly #priceUnit: () => string
   readonly #clock: Clock
   readonly #running = new Map<string, RunningJob>()
   /** Ended jobs, oldest first. */
   readonly #history = new Map<string, { report: JobReport, recordKey: string }>()
   readonly #distrusted = new DistrustedPeers()
+  /** Ended jobs somebody may go on with; they are in the history, too. */
+  readonly #resting: RestingJobs
+  readonly #findings: FindingsRecord
   /** Outputs that are being written, or are about to be: by the path asked for and by the real one. */
   readonly #outputs = new Set<string>()
   readonly #submitting = new Set<Promise<unknown>>()
+  /** Jobs that have ended, and whose results are being removed. */
+  readonly #cleaning = new Set<Promise<void>>()
+  /** Jobs that are being gone on with. */
+  readonly #resuming = new Map<string, Promise<Job>>()
   #stopping = false
 
   constructor (components: CoordinatorComponents, init: CoordinatorInit) {
@@ -70,6 +84,10 @@ class JobCoordinator implements Coordinator {
     this.#clock = components.clock ?? systemClock
     this.#journal = store.journal(JOURNAL_NAME)
     this.#refs = new BlockRefs(store.blocks, () => this.#clock.monotonic(), error => { log.warn({ error }, 'a block could not be removed from the store') })
+    this.#embedded = init.embedded ?? false
+    const parts = { journal: this.#journal, refs: this.#refs, clock: this.#clock, log }
+    this.#resting = new RestingJobs(parts)
+    this.#findings = new FindingsRecord(parts)
     this.#priceUnit = init.priceUnit ?? (() => PRICE_UNIT_DEFAULT)
     this.#jobComponents = {
       toolbox,
@@ -80,11 +98,10 @@ class JobCoordinator implements Coordinator {
       refs: this.#refs,
       clock: this.#clock,
       slots: init.slots ?? availableParallelism,
-      distrusted: (peer, operator) => this.#distrusted.reason(peer, operator),
-      caught: finding => {
-        // Also the job that caught it: others of the same operator may work for it.
-        if (this.#distrusted.add(finding)) for (const job of this.#running.values()) job.distrust(finding)
-      },
+      distrusted: (peer, operator) => this.#distrusted.reason(peer, operator) ?? this.#findings.reason(peer),
+      caught: finding => { this.#caught(finding) },
+      breakers: new Breakers(),
+      ...(init.hedgeShare != null ? { hedgeShare: init.hedgeShare } : {}),
       emit: event => { this.events.dispatchEvent(new CustomEvent('job', { detail: event })) }
     }
   }
@@ -93,15 +110,27 @@ class JobCoordinator implements Coordinator {
     const { store, log, removePartials } = this.#components
     const settled = await settleJournal({
       journal: this.#journal,
-      blocks: store.blocks,
+      refs: this.#refs,
       removePartials: removePartials ?? (async () => { throw new Error('no way to remove partial outputs was given') }),
       clock: this.#clock,
       log
-    })
-    // No job of an earlier run goes on, so a block a crash left between its rename and its entry belongs to nobody.
-    await store.blocks.sweep(() => false)
-    for (const { key, report } of settled) this.#history.set(report.job, { report, recordKey: key })
+    }, { embedded: this.#embedded })
+    // A block a crash left between its rename and its entry belongs to nobody, and those of jobs that ended are not needed any more.
+    await store.blocks.sweep(digest => this.#refs.has(digest))
+    store.blocks.protect(digest => this.#refs.needed(digest) ? 'needed' : this.#refs.has(digest) ? 'spare' : undefined)
+    for (const { key, report } of settled.ended) this.#history.set(report.job, { report, recordKey: key })
+    for (const job of settled.resting) this.#resting.add(job)
+    await this.#findings.load(settled.unfinished.length + settled.resting.length + settled.left > 0)
     await this.#trimHistory()
+    for (const { job, continuation, starts, results } of settled.unfinished) {
+      try {
+        log.info({ job, results }, 'going on with a job that an earlier run did not end')
+        this.#goOn(job, continuation)({ starts, results })
+      } catch (error) {
+        // Its record stays: a later start, or a later build, may be able to.
+        log.error({ error, job }, 'cannot go on with a job of an earlier run')
+      }
+    }
   }
 
   async stop (): Promise<void> {
@@ -109,8 +138,10 @@ class JobCoordinator implements Coordinator {
     // Those that are still looked at are refused now, or have become jobs.
     await Promise.all(this.#submitting)
     const running = [...this.#running.values()]
-    await Promise.all(running.map(async job => { await job.end({ code: 'interrupted', message: 'the daemon was stopped while this job ran; no output was written; run it again' }) }))
-    await Promise.all(running.map(job => job.cleaned))
+    const how = this.#embedded ? 'run it again' : 'it goes on when the daemon starts again'
+    await Promise.all(running.map(async job => { await job.suspend({ code: 'interrupted', message: `the daemon was stopped while this job ran; no output was written yet; ${how}` }) }))
+    await Promise.all([...running.map(job => job.cleaned), ...this.#cleaning])
+    await this.#resting.stop()
     await this.#refs.idle()
     await this.#journal.close()
   }
@@ -136,15 +167,78 @@ class JobCoordinator implements Coordinator {
     this.#reserve(await checkOutput(request), request.output, reserved)
     if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
     const created = this.#clock.utc()
-    const job = new RunningJob({ ...this.#jobComponents, priceUnit }, { spec: makeSpec(request, inputs, to, created), request, inputs, to, created })
+    const job = this.#run({ spec: makeSpec(request, inputs, to, created), request, inputs, to, created }, { priceUnit, foreground: this.#embedded }, reserved)
+    // Who is told of a job can rely on it from then on. One that could not be recorded fails, and says why.
+    await job.recorded.catch(() => {})
+    return job
+  }
+
+  /** Begins a job whose output is reserved. */
+  #run (init: JobInit, { priceUnit, foreground }: { priceUnit: string, foreground: boolean }, reserved: Set<string>): RunningJob {
+    const job = new RunningJob({ ...this.#jobComponents, priceUnit, foreground }, init)
     this.#running.set(job.id, job)
     void job.done.then(async report => {
       this.#running.delete(job.id)
+      const cleaned = job.cleaned.finally(() => this.#cleaning.delete(cleaned))
+      this.#cleaning.add(cleaned)
       for (const path of reserved) this.#outputs.delete(path)
       this.#history.set(job.id, { report, recordKey: job.recordKey })
+      if (job.resting != null) this.#resting.add({ job: job.id, key: job.key, recordKey: job.recordKey, report, ...job.resting })
       await this.#trimHistory()
     }).catch((error: unknown) => { this.#components.log.error({ error, job: job.id }, 'keeping the history of jobs failed') })
     return job
+  }
+
+  async resume (id: string): Promise<Job> {
+    const running = this.#running.get(id) ?? this.#resuming.get(id)
+    if (running != null) return await running
+    if (this.#stopping) refuse('interrupted', 'the daemon is shutting down')
+    const ended = this.#history.get(id)?.report
+    if (ended == null) return refuse('not-resumable', `no job ${id} on this node`)
+    if (ended.state === 'done' || ended.state === 'cancelled') return refuse('not-resumable', `job ${id} is ${ended.state}: there is nothing to go on with`)
+    if (this.#running.size + this.#submitting.size >= JOBS_MAX) refuse('failed', `${JOBS_MAX} jobs run already; wait for one to end`)
+    const resting = this.#resting.get(id)
+    if (resting == null) return refuse('not-resumable', `what job ${id} had done is not kept any more (or it failed in a way that going on cannot mend): run the conversion again`)
+    const begin = this.#goOn(id, resting.continuation)
+    this.#resting.take(id)
+    const going = wakeResults({ journal: this.#journal, refs: this.#refs }, resting.key).then(async results => {
+      const job = begin({ starts: 0, results })
+      await job.recorded.catch(() => {})
+      return job
+    })
+    const settled = going.then(() => undefined, () => undefined).finally(() => {
+      this.#submitting.delete(settled)
+      this.#resuming.delete(id)
+    })
+    this.#submitting.add(settled)
+    this.#resuming.set(id, going)
+    return await going
+  }
+
+  /** Runs a job again from its record; what its results stand for is not done again. Its output is reserved at once. Throws JobRefusedError. */
+  #goOn (id: string, { spec, priceUnit, blockBytes }: Continuation): (counts: { starts: number, results: number }) => RunningJob {
+    const made = readSpec(spec)
+    if (made == null) return refuse('not-resumable', `job ${id} is of another version of weft: run the conversion again`)
+    const { request, inputs, to, created } = made
+    const reserved = new Set<string>()
+    this.#reserve(request.output, request.output, reserved)
+    const allowed = async (): Promise<void> => {
+      await checkUnchanged(inputs)
+      this.#reserve(await checkOutput(request), request.output, reserved)
+    }
+    return counts => {
+      this.#history.delete(id)
+      // A job of one command that somebody goes on with is the daemon's from now on.
+      return this.#run({ spec: { id, bytes: spec }, request, inputs, to, created, resume: { ...(blockBytes != null ? { blockBytes } : {}), ...counts, allowed } }, { priceUnit, foreground: this.#embedded }, reserved)
+    }
+  }
+
+  #caught (finding: Finding): void {
+    if (!this.#distrusted.add(finding)) return
+    const others = new Set<string>()
+    // Also the job that caught it: others of the same operator may work for it.
+    for (const job of this.#running.values()) for (const peer of job.distrust(finding)) others.add(peer)
+    this.#findings.add({ ...finding, others: [...others].filter(peer => peer !== finding.peer) })
   }
 
   /** At once, so that of two submissions of one output the second is refused however long the first is looked at. */
@@ -164,11 +258,16 @@ class JobCoordinator implements Coordinator {
     if (running != null) return running
     const ended = this.#history.get(id)
     if (ended == null) return undefined
-    return { id, report: () => ended.report, done: Promise.resolve(ended.report), cancel: async () => {} }
+    return { id, report: () => this.#ended(ended.report), done: Promise.resolve(ended.report), cancel: async () => { await this.#resting.drop(id) } }
   }
 
   list (): JobReport[] {
-    return [...[...this.#history.values()].map(({ report }) => report), ...[...this.#running.values()].map(job => job.report())]
+    return [...[...this.#history.values()].map(({ report }) => this.#ended(report)), ...[...this.#running.values()].map(job => job.report())]
+  }
+
+  #ended (report: JobReport): JobReport {
+    const resting = this.#resting.get(report.job)
+    return resting == null ? report : { ...report, resumableUntil: resting.until }
   }
 
   async #describe (request: JobRequest): Promise<Input[]> {
@@ -192,66 +291,8 @@ class JobCoordinator implements Coordinator {
     while (this.#history.size > HISTORY_MAX) {
       const [id, { recordKey }] = this.#history.entries().next().value as [string, { recordKey: string }]
       this.#history.delete(id)
+      await this.#resting.drop(id)
       await this.#journal.remove(recordKey)
     }
-  }
-}
-
-/** What an output is to be. */
-interface Target { mediaType: string, encoding?: Encoding }
-
-/** What the output is to be, if there is a way to it in this build. */
-function targetOf (inputs: Input[], request: JobRequest): Target {
-  try {
-    const { mediaType, encoding } = planRoute(inputs, request.to, request.settings ?? {})
-    return { mediaType, ...(encoding != null ? { encoding } : {}) }
-  } catch (error) {
-    const told = toJobError(error)
-    // Both types are known, only the way between them is not.
-    if (told.code === 'unknown-type' && told.details?.to != null) refuse('no-provider', told.details.path == null ? `${told.message}; see 'weft converters'` : told.message, told.details)
-    throw new JobRefusedError(told)
-  }
-}
-
-/** What can be said without looking at the disk. */
-function checkRequest (request: JobRequest): void {
-  if (request.inputs.length === 0) refuse('usage', 'a job needs at least one input')
-  if (request.inputs.length > INPUTS_MAX) refuse('usage', `a job takes at most ${INPUTS_MAX} inputs`)
-  for (const path of [...request.inputs, request.output]) if (!isAbsolute(path)) refuse('usage', `'${path}' is not an absolute path`)
-  if (request.blockBytes != null && !(Number.isSafeInteger(request.blockBytes) && request.blockBytes > 0)) refuse('usage', 'the block size is a positive number of bytes')
-  if (request.inFlight != null && !(Number.isSafeInteger(request.inFlight) && request.inFlight > 0)) refuse('usage', 'orders in flight are a positive number')
-  if (request.maxPrice != null && parsePrice(request.maxPrice) == null) refuse('usage', `the highest price is a whole number of 10^-6 units per resource hour, of at most 19 digits, like 250000; not '${request.maxPrice}'`)
-  if (request.deadlineSeconds != null && !(request.deadlineSeconds > 0)) refuse('usage', 'the deadline is a positive number of seconds')
-  try {
-    if (request.from != null) mediaTypeOf(request.from)
-    parseTarget(request.to)
-  } catch (error) {
-    throw new JobRefusedError(toJobError(error))
-  }
-}
-
-/** What can be said of the output before it is written; gives its real path. */
-async function checkOutput (request: JobRequest): Promise<string> {
-  const { output } = request
-  const folder = dirname(output)
-  try {
-    await access(folder, constants.W_OK | constants.X_OK)
-    // The real folder decides: a link to an input's folder would otherwise hide that the output is the input.
-    const real = join(await realpath(folder), basename(output))
-    for (const input of request.inputs) {
-      if (await realpath(input) === real) refuse('usage', `'${output}' is an input of the job; an input is never overwritten`)
-    }
-    const existing = await stat(output).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined
-      throw error
-    })
-    // An output divided into files is a folder itself; what may be replaced its writer knows.
-    const folderWanted = request.settings?.partition_by != null
-    if (existing?.isDirectory() === true && !folderWanted) refuse('output-unwritable', `cannot write '${output}': it is a folder; name a file in it`, { path: output })
-    if (existing != null && request.overwrite !== true) throw new JobRefusedError(outputExists(output))
-    return real
-  } catch (error) {
-    if (error instanceof JobRefusedError) throw error
-    throw new JobRefusedError(toOutputError(error, output))
   }
 }

@@ -52,7 +52,7 @@ export class Epochs {
       // Drawn and never compared: the worker has not been looked at by this.
       if (drawn && !checked) worker.drawn--
     }
-    this.#attempts.callOff(block)
+    this.#attempts.callOff(block, 'types changed since')
     block.renew()
     // Those that were not given out yet wait already.
     if (state !== 'ready') this.#state.queue.putBack(block)

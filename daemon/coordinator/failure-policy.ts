@@ -1,4 +1,5 @@
 /** What a failed attempt means: for the job, for its block, for its worker. Pure. */
+import type { BreakerCause } from './breaker.ts'
 import type { FailureReason } from '../task-protocol/index.ts'
 import type { JobError, JobErrorCode } from './index.ts'
 import type { JobLimits } from './constants.ts'
@@ -7,7 +8,7 @@ export type FailureVerdict =
   /** Nobody could do better: the job ends. */
   | { kind: 'job', error: JobError }
   /** A peer says so; believed only when another attempt says it too. */
-  | { kind: 'doubt' }
+  | { kind: 'doubt', cause: BreakerCause }
   /** The worker has no room now. */
   | { kind: 'pause' }
   /** The worker takes nothing more until it says otherwise. */
@@ -15,7 +16,7 @@ export type FailureVerdict =
   /** The worker cannot or will not do this job. */
   | { kind: 'exclude', reason: string }
   /** Counts against block and worker; tried again elsewhere. */
-  | { kind: 'blame', engine: boolean }
+  | { kind: 'blame', engine: boolean, cause: BreakerCause }
 
 export interface Failure {
   block: number
@@ -32,10 +33,12 @@ export function afterFailure (failure: Failure, about: { remote: boolean, blamed
   switch (failure.reason) {
     case 'conversion': {
       const code = INPUT_CODES.find(known => known === failure.code)
-      if (code == null) return { kind: 'blame', engine: true }
-      if (about.remote && !about.blamed) return { kind: 'doubt' }
+      if (code == null) return { kind: 'blame', engine: true, cause: 'conversion' }
+      if (about.remote && !about.blamed) return { kind: 'doubt', cause: 'conversion' }
       return { kind: 'job', error: { code, message: failure.message, details: { ...failure.details, block: failure.block } } }
     }
+    // Whoever converts it, this node cannot keep it.
+    case 'store': return { kind: 'job', error: { code: 'failed', message: `storing a result: ${failure.message}`, details: { system: 'ENOSPC' } } }
     case 'busy': return { kind: 'pause' }
     case 'draining': return { kind: 'drained' }
     case 'policy':
@@ -45,15 +48,15 @@ export function afterFailure (failure: Failure, about: { remote: boolean, blamed
     case 'crash':
     case 'hang':
     case 'out-of-memory':
-    case 'output-limit': return { kind: 'blame', engine: true }
+    case 'output-limit': return { kind: 'blame', engine: true, cause: failure.reason }
     case 'unavailable':
     case 'transfer':
     case 'cancelled':
-    case 'lost': return { kind: 'blame', engine: false }
+    case 'lost': return { kind: 'blame', engine: false, cause: failure.reason }
   }
 }
 
-/** How long a worker is left alone after so many failures or refusals in a row; a hint of its own is followed within the limit. */
+/** How long a worker is left alone after so many refusals in a row; a hint of its own is followed within the limit. */
 export function pauseMs (inRow: number, limits: JobLimits, hintMs?: number): number {
   if (hintMs != null && hintMs >= 0) return Math.min(Math.max(hintMs, 1), limits.retryMsMax)
   return Math.min(limits.retryMs * 2 ** Math.min(inRow - 1, 20), limits.retryMsMax)

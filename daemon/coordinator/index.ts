@@ -14,6 +14,7 @@ import type { TypedEventTarget } from 'main-event'
 import type { Encoding, Note } from '../block-convert/index.ts'
 import type { StoredBlock } from '../store/index.ts'
 import type { Offer, Worker, WorkerEvents } from '../task-protocol/index.ts'
+import type { JobLook, Why } from './job-look.ts'
 import type { Asked } from './prices.ts'
 
 /** What a user asks for. Paths are absolute. */
@@ -53,7 +54,7 @@ export type JobState = 'preparing' | 'running' | 'merging' | 'done' | 'failed' |
 export type JobErrorCode =
   | 'usage' | 'no-provider' | 'check-failed' | 'over-budget' | 'deadline' | 'cancelled' | 'failed'
   | 'input-unreadable' | 'input-changed' | 'bad-input' | 'contradiction' | 'unsupported' | 'unknown-type' | 'bad-parameters'
-  | 'output-exists' | 'output-unwritable' | 'interrupted'
+  | 'output-exists' | 'output-unwritable' | 'interrupted' | 'not-resumable'
 
 export interface JobError { code: JobErrorCode, message: string, details?: Record<string, unknown> }
 
@@ -69,8 +70,8 @@ export interface JobReport {
   inputs: Array<{ path: string, mediaType: string, encoding?: Encoding, bytes: number, cid?: string }>
   outputs: Array<{ path: string, mediaType: string, encoding?: Encoding, bytes: number, cid: string }>
   conversion: Array<{ id: string, version: string, parameters: Record<string, unknown> }>
-  /** `redone`: blocks that had been given to a worker under a schema that was widened since, added up over all changes; not in `redispatched`. */
-  blocks: { total: number, done: number, local: number, remote: number, memo: number, redispatched: number, hedged: number, rejected: number, redone: number }
+  /** `restored`: blocks whose result an earlier run of the job had made, so that they were not converted again. `redone`: blocks that had been given to a worker under a schema that was widened since, added up over all changes; not in `redispatched`. */
+  blocks: { total: number, done: number, local: number, remote: number, memo: number, redispatched: number, hedged: number, rejected: number, redone: number, restored: number }
   /** Changes of the schema while the job ran. */
   epochs: number
   /** What a user should know of the conversion; a bounded number, the last one (`more-notes`) then says how many more there were. */
@@ -80,15 +81,19 @@ export interface JobReport {
   workers: Array<{ peer: string, blocks: number, seconds: number, cost: string, failed: number, lost?: string, price?: string, unit?: string }>
   /** Engine and dispatch measurements, in milliseconds; a round trip is from an order to its result, `durable` until its entry is durable. */
   timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, roundTripMsP50: number, roundTripMsP99: number, durableMsP50?: number, durableMsP99?: number, resultsPerSecond: number }
+  /** While it has not ended: why it does not run, or not everywhere, with the peers left out. In the answer for one job only, never kept. */
+  why?: Why[]
   created: number
   finished?: number
+  /** UTC milliseconds. What a job that ended badly had done is kept until then, so that it may be gone on with (`Coordinator.resume`). */
+  resumableUntil?: number
 }
 
 export type JobEvent =
   | { type: 'state', job: string, at: number, state: JobState, error?: JobError }
   | { type: 'plan', job: string, at: number, message: string }
   | { type: 'progress', job: string, at: number, blocksDone: number, blocksTotal?: number, bytesDone: number, bytesTotal: number, workers: number }
-  | { type: 'worker', job: string, at: number, peer: string, change: 'joined' | 'lost' | 'refused' | 'distrusted' | 'suspect' | 'trusted', reason?: string }
+  | { type: 'worker', job: string, at: number, peer: string, change: 'joined' | 'lost' | 'refused' | 'distrusted' | 'suspect' | 'trusted' | 'cut-off' | 'draining', reason?: string }
   | { type: 'block', job: string, at: number, block: number, attempt: number, peer: string, change: 'dispatched' | 'done' | 'failed' | 'requeued' | 'rejected' | 'hedged' | 'restored', reason?: string }
 
 /** Finds and attaches workers for a job; implemented over the registry, the task client and the executor. */
@@ -129,6 +134,8 @@ export interface Job {
   /** CID of the canonical job spec. */
   readonly id: string
   report: () => JobReport
+  /** Who has which of its blocks, at most `limit` of them, and why nothing happens where nothing does. Absent once it has ended. */
+  look?: (limit: number) => JobLook
   /** Resolves (never rejects) to the final report. */
   readonly done: Promise<JobReport>
   cancel: (reason?: string) => Promise<void>
@@ -138,12 +145,20 @@ export interface CoordinatorEvents { job: CustomEvent<JobEvent> }
 
 export interface Coordinator {
   readonly events: TypedEventTarget<CoordinatorEvents>
-  /** Reads the journal; a job that was running when the process died is marked failed (`interrupted`), its parts removed. */
+  /**
+   * Reads the journal and goes on with every job that was running when the last process ended: under its id, from the results that were
+   * durable. Throws NewerJournalError, having changed nothing, if a later build wrote some of it.
+   */
   start: () => Promise<void>
-  /** Cancels running jobs (`interrupted`), leaving no partial output. */
+  /** Stops running jobs (`interrupted`) where they stand, leaving no partial output; the next start goes on with them. */
   stop: () => Promise<void>
   /** Refuses what is wrong at once (JobRefusedError with a JobError); otherwise the job runs. */
   submit: (request: JobRequest) => Promise<Job>
+  /**
+   * Goes on with a job that ended badly while what it had done is still there; gives a running job as it is. JobRefusedError `not-resumable` for one
+   * that is done or cancelled, or of which nothing is left.
+   */
+  resume: (id: string) => Promise<Job>
   get: (id: string) => Job | undefined
   list: () => JobReport[]
   /** A block in the store that no job takes any more; it is removed unless a job uses the same content. */
@@ -154,4 +169,6 @@ export { createCoordinator } from './coordinator.ts'
 export { createLocalWorker } from './local-worker.ts'
 export { JobRefusedError } from './errors.ts'
 export type { Asked } from './prices.ts'
+export type { JobLook, Why } from './job-look.ts'
+export type { AttemptView, BlockView, MoveView, WorkerView } from './block-view.ts'
 export { createWorkerSource, type WorkerSourceComponents } from './worker-source.ts'

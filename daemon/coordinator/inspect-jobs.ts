@@ -45,7 +45,10 @@ export async function inspectJobs (entries: Journal['entries']): Promise<JobsIns
   for await (const [key, value] of entries(RESULTS_PREFIX)) {
     found.results++
     try {
-      const { digest, bytes } = decodeResult(value)
+      const entry = decodeResult(value)
+      // Of an earlier version: the next start lets it go.
+      if (entry == null) continue
+      const { digest, bytes } = entry
       const name = Buffer.from(digest).toString('hex')
       // Those of ended jobs are let go little by little; only an unfinished job still needs its blocks.
       if (bytes == null) {

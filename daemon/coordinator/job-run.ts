@@ -4,25 +4,26 @@
  * Facts are gathered and stepped together once per tick, so that a thousand small results cost one step.
  */
 import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter, type Prepared, type SplitBatch } from '../block-convert/index.ts'
-import type { Offer } from '../task-protocol/index.ts'
+import type { MachineView } from './block-view.ts'
 import { Checks } from './checks.ts'
-import { INLINE_BYTES_MAX, OUTPUT_BYTES_MAX, OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
-import { conversionCode, toJobError, withRefusals } from './job-errors.ts'
-import { encodeResult, resultKey } from './journal-entries.ts'
+import { JOB_LIMITS, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
+import { atBlock, toJobError, withRefusals } from './job-errors.ts'
+import { encodeResult, resultKey, type ResultEntry } from './journal-entries.ts'
 import { Limiter } from './limiter.ts'
 import { createJobMachine } from './machine.ts'
+import { makeOffer, Orders } from './orders.ts'
 import { OutputLane } from './output-lane.ts'
-import { clampBlockBytes, planBlockBytes, planPlace } from './planner.ts'
+import { planPlace } from './planner.ts'
 import { limitOf, priceInWords } from './prices.ts'
 import { Recipes } from './recipes.ts'
-import { Recruiter } from './recruiter.ts'
+import { Recruiter, type Refusal } from './recruiter.ts'
 import { ResultShelf } from './result-shelf.ts'
 import type { JobError, JobRequest } from './index.ts'
-import type { JobComponents } from './job.ts'
+import type { JobComponents } from './job-components.ts'
 import type { Finding } from './distrusted-peers.ts'
 import type { NoteList } from './notes.ts'
+import type { EarlierResults } from './resume.ts'
 import type { UserPaths } from './user-paths.ts'
-import type { LocalOrder } from './local-worker.ts'
 import type { AttemptRef, Effect, JobCounts, JobEventIn, JobMachine, JobNews } from './machine-types.ts'
 
 export interface JobRunInit {
@@ -38,6 +39,10 @@ export interface JobRunInit {
   paths: UserPaths
   writer: OutputWriter
   bound: number
+  /** Wanted bytes per block. */
+  blockBytes: number
+  /** What an earlier run of the job left. */
+  earlier?: EarlierResults
   /** Monotonic milliseconds of submission; the deadline counts from there. */
   startedAt: number
   /** The same in UTC. */
@@ -46,6 +51,9 @@ export interface JobRunInit {
   /** Makes it known durably that the output may be at its final name. */
   announce: (written: { size: number, digest: Uint8Array }) => Promise<void>
 }
+
+/** A result of an earlier run is taken before its block is given to anybody. */
+const RESTORED_ATTEMPT = 1
 
 export interface JobEnd { state: 'done' | 'failed' | 'cancelled', error?: JobError }
 
@@ -62,15 +70,20 @@ export class JobRun {
   readonly #splitStop = new AbortController()
   readonly #stores = new Limiter(STORES_AT_ONCE)
   readonly #ended = Promise.withResolvers<JobEnd>()
-  readonly #blockBytes: number
+  readonly #orders: Orders
   #splitter: AsyncIterator<SplitBatch> | undefined
   #events: JobEventIn[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #faulty = false
+  /** Blocks below this were compared with what an earlier run left. */
+  #recalled = 0
+  #restoredDistance = 0
+  /** Blocks whose result an earlier run had made. */
+  restored = 0
 
   constructor (components: JobComponents, init: JobRunInit) {
-    const { request, prepared: { inputs, conversion }, writer } = init
+    const { request, prepared: { inputs, conversion }, writer, earlier } = init
     this.#recipes = new Recipes(conversion)
     this.#components = components
     this.#init = init
@@ -82,22 +95,23 @@ export class JobRun {
       priceUnit: components.priceUnit,
       deadlineAt: request.deadlineSeconds == null ? undefined : init.startedAt + request.deadlineSeconds * 1000,
       inFlight: request.inFlight,
-      awaitCommit: request.awaitCommit
+      awaitCommit: request.awaitCommit,
+      hedgeShare: components.hedgeShare,
+      breakers: components.breakers.of(this.#converter),
+      // After a start of the daemon its peers come back one by one: they are waited for like workers that were lost.
+      ...(earlier == null ? {} : { resumeEpoch: earlier.epoch, limits: { noneMs: JOB_LIMITS.rejoinMs } })
     })
-    const totalBytes = inputs.reduce((sum, { size }) => sum + size, 0)
-    this.#blockBytes = request.blockBytes == null
-      ? planBlockBytes(conversion.converter.from, totalBytes, components.slots())
-      : clampBlockBytes(request.blockBytes, totalBytes)
     const push = (event: JobEventIn): void => { this.#push(event) }
     const warn = (error: unknown, message: string): void => { components.log.warn({ error, job: init.job }, message) }
     const recipe = (block: number): BlockRecipe => this.#recipes.get(block) as BlockRecipe
     this.#reader = new RecipeReader(inputs)
     this.#shelf = new ResultShelf(components, init.key)
-    this.#checks = new Checks({ toolbox: components.toolbox, conversion, inputs, reader: this.#reader, recipe, shelf: this.#shelf, push })
+    this.#checks = new Checks({ toolbox: components.toolbox, conversion, inputs, reader: this.#reader, recipe, shelf: this.#shelf, push: event => { this.#checked(event) } })
+    this.#orders = new Orders({ toolbox: components.toolbox, inputs, reader: this.#reader, broken: error => { this.#push({ type: 'broken', error: toJobError(error) }) } })
     this.#lane = new OutputLane({ writer, inputs: init.inputs, output: request.output, shelf: this.#shelf, push, warn })
     this.#recruiter = new Recruiter({
       source: components.workers,
-      offer: this.#offer(),
+      offer: makeOffer({ job: init.job, conversion, deadline: request.deadlineSeconds == null ? undefined : init.created + request.deadlineSeconds * 1000, blockBytes: init.blockBytes, unit: components.priceUnit }),
       edge: { from: conversion.converter.from, to: conversion.converter.to },
       nodes: request.nodes,
       maxPrice: request.maxPrice,
@@ -106,7 +120,7 @@ export class JobRun {
       push,
       now: () => components.clock.monotonic(),
       recipe,
-      order: (what, attempt, kind) => this.#order(what, attempt, kind),
+      order: (what, attempt, kind) => this.#orders.make(what, attempt, kind),
       ownerOf: (block, attempt) => this.#machine.ownerOf(block, attempt),
       inputsUnchanged: async () => { await checkUnchanged(init.inputs) },
       news: init.news,
@@ -117,10 +131,24 @@ export class JobRun {
 
   /** As it is now: a schema that was widened is part of it. */
   get conversion (): Conversion { return this.#recipes.conversion }
+  /** What the breakers of its peers are about. */
+  get #converter (): string {
+    const { id, version } = this.#init.prepared.conversion.converter
+    return `${id}@${version}`
+  }
+
   get written (): { size: number, digest: Uint8Array } | undefined { return this.#lane.written }
   get mergeMs (): number { return this.#lane.mergeMs }
   get checkMs (): number { return this.#checks.checkMs + this.#lane.checkMs }
-  counts (): JobCounts { return this.#machine.counts() }
+
+  counts (): JobCounts {
+    const counts = this.#machine.counts()
+    return { ...counts, greatestDistance: Math.max(counts.greatestDistance, this.#restoredDistance) }
+  }
+
+  look (limit: number): { view: MachineView, refusals: Refusal[] } {
+    return { view: this.#machine.view(this.#components.clock.monotonic(), limit), refusals: this.#recruiter.refusals }
+  }
 
   /** Runs the job; resolves, never rejects, when it has ended. */
   async start (): Promise<JobEnd> {
@@ -128,8 +156,8 @@ export class JobRun {
     const wanted = request.place ?? 'any'
     const plan = planPlace(wanted, inputs.reduce((sum, { size }) => sum + size, 0), request.nodes)
     const price = request.maxPrice == null || plan.place === 'local' ? '' : `, for at most ${priceInWords(request.maxPrice, this.#components.priceUnit)}`
-    this.#init.news({ type: 'plan', message: `${plan.reason}${price}; blocks of about ${this.#blockBytes} bytes` })
-    this.#splitter = this.#components.toolbox.split(inputs, conversion, { bytes: this.#blockBytes }, { signal: this.#splitStop.signal })[Symbol.asyncIterator]()
+    this.#init.news({ type: 'plan', message: `${plan.reason}${price}; blocks of about ${this.#init.blockBytes} bytes` })
+    this.#splitter = this.#components.toolbox.split(inputs, conversion, { bytes: this.#init.blockBytes }, { signal: this.#splitStop.signal })[Symbol.asyncIterator]()
     this.#turn()
     this.#recruiter.search(plan.place, plan.place === wanted ? undefined : wanted)
     return await this.#ended.promise
@@ -139,12 +167,14 @@ export class JobRun {
     this.#push({ type: 'cancel', error })
   }
 
-  /** A job, perhaps this one, caught a worker with a wrong result: it gets no more work, nor do others of its operator. */
-  distrust (finding: Finding): void {
-    for (const worker of this.#recruiter.concerned(finding)) {
+  /** A job, perhaps this one, caught a worker with a wrong result: it gets no more work, nor do others of its operator. Gives who that is. */
+  distrust (finding: Finding): string[] {
+    const concerned = this.#recruiter.concerned(finding)
+    for (const worker of concerned) {
       const who = worker === finding.peer ? '' : `another node of its operator, ${finding.peer}, was `
       this.#push({ type: 'distrusted', worker, reason: `${who}caught by job ${finding.job}: ${finding.reason}` })
     }
+    return concerned
   }
 
   /** Lets go of workers, splitter and inputs. The results stay until `clear`. */
@@ -159,12 +189,18 @@ export class JobRun {
       // It was told to stop; how it stops does not matter any more.
       this.#components.log.debug({ error, job: this.#init.job }, 'the splitter was stopped')
     }
+    this.#init.earlier?.close()
     await this.#reader.close()
   }
 
   /** Lets the results go; gives the journal keys that are to be removed. */
   clear (): string[] {
     return this.#shelf.clear()
+  }
+
+  /** Leaves the results where they are, for somebody who goes on with the job; gives their bytes. `resting`: the store may do without them. */
+  leave (resting: boolean): number {
+    return this.#shelf.leave(resting) + (this.#init.earlier?.leave(resting) ?? 0)
   }
 
   /** Resolves when nothing of this job is on its way into the block store any more. */
@@ -224,6 +260,7 @@ export class JobRun {
         this.#components.log.warn({ job: this.#init.job, peer: effect.worker, block: effect.block, attempt: effect.attempt, reason: effect.reason }, 'a worker gave a wrong result')
         this.#caught(effect.worker, effect.reason)
         break
+      case 'breaker': this.#components.breakers.set(this.#converter, effect); break
       case 'reset-merge': this.#lane.reset(effect.epoch, this.conversion); break
       case 'finish': this.#lane.finish(() => ({ units: this.counts().units, blocks: effect.blocks })); break
       case 'rename': this.#lane.rename(async () => { if (this.written != null) await this.#init.announce(this.written) }); break
@@ -245,24 +282,71 @@ export class JobRun {
   #pull (): void {
     const splitter = this.#splitter
     if (splitter == null) return
-    splitter.next().then(({ done, value }) => {
-      if (done === true) {
-        this.#push({ type: 'split-ended' })
-        return
-      }
-      this.#took(value)
+    splitter.next().then(async ({ done, value }) => {
+      if (done === true) await this.#splitEnded()
+      else await this.#took(value)
     }).catch((error: unknown) => { this.#push({ type: 'broken', error: toJobError(error, 'splitting the input') }) })
   }
 
-  /** In the order of the batch: its blocks are known after the change of the schema they follow. */
-  #took ({ widen, recipes, notes }: SplitBatch): void {
+  /** In the order of the batch: its blocks are known after the change of the schema they follow, and what there is of them already at once. */
+  async #took ({ widen, recipes, notes }: SplitBatch): Promise<void> {
     this.#init.notes.add(notes.map(note => this.#init.paths.note(note)))
+    // Waited for before anything changes: results that come meanwhile are of the schema as it was.
+    await this.#init.earlier?.looked(widen == null ? this.#recalled : 0, this.#recipes.count + recipes.length)
     if (widen != null) {
       this.#recipes.widen(widen)
+      this.#recalled = 0
       this.#push({ type: 'widened', epoch: this.#recipes.epoch })
     }
     this.#recipes.add(recipes)
     this.#push({ type: 'split', sizes: recipes.map(({ size }) => size) })
+    // What was done under the last schema that the earlier run knew must not be thrown away for what is under an older one.
+    if (this.#recipes.epoch >= (this.#init.earlier?.epoch ?? Infinity)) this.#recall()
+  }
+
+  async #splitEnded (): Promise<void> {
+    const { earlier, news } = this.#init
+    if (earlier != null) {
+      await earlier.looked(this.#recalled, this.#recipes.count)
+      if (this.#closed) return
+      this.#recall()
+      earlier.dropRest()
+      const useless = earlier.dropped === 0 ? '' : `; ${earlier.dropped} of its results could not be used`
+      news({ type: 'plan', message: `${this.restored} of ${this.#recipes.count} blocks were done by an earlier run of this job${useless}` })
+    }
+    this.#push({ type: 'split-ended' })
+  }
+
+  /** Tells of the blocks that an earlier run did. What it left of others is of no use any more. */
+  #recall (): void {
+    const { earlier } = this.#init
+    if (earlier == null || this.#closed) return
+    for (; this.#recalled < this.#recipes.count; this.#recalled++) {
+      const block = this.#recalled
+      const given = this.#machine.ownerOf(block, RESTORED_ATTEMPT) != null
+      const result = given ? undefined : earlier.take(block, (this.#recipes.get(block) as BlockRecipe).digest, () => this.#recipes.identity(block))
+      if (result == null) {
+        earlier.drop(block)
+        continue
+      }
+      const { worker, local, size, units, wallMs, checked, distance } = result
+      if (checked) this.#restoredDistance = Math.max(this.#restoredDistance, distance)
+      this.restored++
+      const held = this.#shelf.restore(block, RESTORED_ATTEMPT, result)
+      this.#push({ type: 'restored', block, worker, kind: local ? 'local' : 'remote', held, size, units, wallMs, checked })
+    }
+  }
+
+  /** A comparison that was good before its result's entry is written is part of the entry. */
+  #checked (event: JobEventIn): void {
+    if (event.type === 'checked' && event.distance <= this.#init.bound) {
+      const result = this.#shelf.find(event.block, event.attempt)
+      if (result != null) {
+        result.checked = true
+        result.distance = event.distance
+      }
+    }
+    this.#push(event)
   }
 
   #store (ref: AttemptRef): void {
@@ -275,8 +359,12 @@ export class JobRun {
   #journal (ref: AttemptRef): void {
     const result = this.#shelf.get(ref.block, ref.attempt)
     result.journaled = true
-    const bytes = result.stored == null ? result.bytes : undefined
-    this.#components.journal.appendThen(resultKey(this.#init.key, ref.block), encodeResult({ ...result, bytes }), error => {
+    const { attempt, units, size, digest, worker, checked, distance, wallMs } = result
+    const entry: ResultEntry = {
+      attempt, units, size, digest, worker, checked, distance, wallMs, local: this.#recruiter.get(worker)?.kind === 'local', input: (this.#recipes.get(ref.block) as BlockRecipe).digest,
+      conversion: this.#recipes.identity(ref.block), epoch: this.#recipes.epoch, ...(result.stored == null && result.bytes != null ? { bytes: result.bytes } : {})
+    }
+    this.#components.journal.appendThen(resultKey(this.#init.key, ref.block), encodeResult(entry), error => {
       if (error != null) {
         this.#push({ type: 'broken', error: toJobError(error, 'writing the journal') })
         return
@@ -297,64 +385,15 @@ export class JobRun {
     this.#timer = setTimeout(() => { this.#push({ type: 'tick' }) }, Math.min(TIMER_MS_MAX, Math.max(1, Math.ceil(at - this.#components.clock.monotonic()))))
   }
 
-  #offer (): Offer {
-    const { job, prepared: { conversion }, request, created } = this.#init
-    return {
-      job,
-      converter: conversion.converter.id,
-      version: conversion.converter.version,
-      parameters: conversion.parameters,
-      // Whole milliseconds, as the wire has them; a fraction late rather than early.
-      deadline: request.deadlineSeconds == null ? 0 : Math.ceil(created + request.deadlineSeconds * 1000),
-      outputBytes: Math.min(OUTPUT_BYTES_MAX, Math.max(OUTPUT_BYTES_MIN, OUTPUT_GROWTH_MAX * this.#blockBytes)),
-      // Of work on this node; a peer is offered what it posted.
-      price: '0',
-      unit: this.#components.priceUnit
-    }
-  }
-
-  #order (recipe: BlockRecipe, attempt: number, kind: 'local' | 'remote'): LocalOrder | Promise<LocalOrder> {
-    const order: LocalOrder = { block: recipe.index, attempt, size: recipe.size, digest: recipe.digest, slice: recipe.slice }
-    if (recipe.size <= INLINE_BYTES_MAX) {
-      return this.#reader.bytes(recipe).then(bytes => {
-        order.bytes = bytes
-        return order
-      })
-    }
-    if (kind === 'local') order.materialise = async path => { await this.#components.toolbox.materialise(this.#init.prepared.inputs, recipe, path) }
-    order.open = signal => this.#stream(recipe, signal)
-    return order
-  }
-
-  async * #stream (recipe: BlockRecipe, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    try {
-      for await (const chunk of this.#reader.stream(recipe)) {
-        signal.throwIfAborted()
-        yield chunk
-      }
-    } catch (error) {
-      // The peer sees a broken transfer only; that the input is to blame is known here.
-      if (conversionCode(error) != null) this.#push({ type: 'broken', error: toJobError(error) })
-      throw error
-    }
-  }
-
   /** Adds what only the interpreter knows: where a block is in the input, and who was left out. */
   #located (state: JobEnd['state'], found: JobError | undefined): JobError | undefined {
     if (state === 'done' || found == null) return found
     const error = this.#init.paths.error(found)
-    if (error.code === 'no-provider') return withRefusals(error, this.#recruiter.refusals, this.#init.request.nodes, limitOf(this.#init.request.maxPrice, this.#components.priceUnit))
+    if (error.code === 'no-provider' || error.details?.workers != null) return withRefusals(error, this.#recruiter.refusals, this.#init.request.nodes, limitOf(this.#init.request.maxPrice, this.#components.priceUnit))
     const block = error.details?.block
     const recipe = typeof block === 'number' ? this.#recipes.get(block) : undefined
     if (recipe == null) return error
     const input = this.#init.prepared.inputs[recipe.origin.input]
-    const path = input?.original ?? input?.path
-    const line = error.details?.line
-    const where = typeof line === 'number' ? `${path}, line ${line}` : `${path}, from line ${recipe.origin.line}`
-    return {
-      ...error,
-      message: error.message.includes(String(path)) ? error.message : `${where}: ${error.message}`,
-      details: { ...error.details, path, line: line ?? recipe.origin.line }
-    }
+    return atBlock(error, input?.original ?? input?.path, recipe.origin.line)
   }
 }

@@ -2,51 +2,23 @@
  * A job from acceptance to report: prepares it, runs it, records how it ended. What happens in between is decided by the machine and
  * carried out by `JobRun`.
  */
-import type { Conversion, Encoding, Input, OutputWriter, Prepared, Toolbox } from '../block-convert/index.ts'
-import type { Log } from '../log.ts'
-import type { BlockStore, Journal } from '../store/index.ts'
-import type { BlockRefs } from './block-refs.ts'
-import type { Clock } from './clock.ts'
-import type { Finding } from './distrusted-peers.ts'
-import { PROGRESS_MS, REMOVALS_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
-import { toJobError, toOutputError } from './job-errors.ts'
-import { encodeRecord, jobKey, recordKey } from './journal-entries.ts'
+import type { Conversion, OutputWriter, Prepared } from '../block-convert/index.ts'
+import { PROGRESS_MS, REMOVALS_AT_ONCE, RESUMABLE_MS, TIMER_MS_MAX } from './constants.ts'
+import { JobRefusedError } from './errors.ts'
+import { InputDigests } from './input-digests.ts'
+import { isResumable, toJobError, toOutputError } from './job-errors.ts'
+import { encodeRecord, jobKey, recordKey, unended, type Continuation } from './journal-entries.ts'
+import { lookAt, type JobLook } from './job-look.ts'
 import { JobRun } from './job-run.ts'
 import { NoteList } from './notes.ts'
+import { clampBlockBytes, planBlockBytes } from './planner.ts'
 import { buildReport } from './report.ts'
+import { EarlierResults, removeResults } from './resume.ts'
 import { UserPaths } from './user-paths.ts'
-import type { Job, JobError, JobEvent, JobReport, JobRequest, JobState, WorkerSource } from './index.ts'
+import type { Finding } from './distrusted-peers.ts'
+import type { Job, JobError, JobEvent, JobReport, JobState } from './index.ts'
+import type { JobComponents, JobInit } from './job-components.ts'
 import type { JobNews } from './machine-types.ts'
-import type { JobSpec } from './spec.ts'
-
-export interface JobComponents {
-  toolbox: Toolbox
-  blocks: Pick<BlockStore, 'sink'>
-  journal: Pick<Journal, 'append' | 'appendThen' | 'entries' | 'remove'>
-  refs: BlockRefs
-  workers: WorkerSource
-  log: Log
-  clock: Clock
-  emit: (event: JobEvent) => void
-  /** Slots that may take part, for the size of blocks. */
-  slots: () => number
-  /** What this node counts prices in. */
-  priceUnit: string
-  /** Why a peer gets no work of this node. */
-  distrusted: (peer: string, operator?: string) => string | undefined
-  /** A peer gave a wrong result. */
-  caught: (finding: Finding) => void
-}
-
-export interface JobInit {
-  spec: JobSpec
-  request: JobRequest
-  inputs: Input[]
-  /** What the output is. */
-  to: { mediaType: string, encoding?: Encoding }
-  /** UTC milliseconds. */
-  created: number
-}
 
 /** Ends the preparation early. */
 class Stopped extends Error {
@@ -59,13 +31,15 @@ class Stopped extends Error {
 
 export class RunningJob implements Job {
   readonly id: string
+  /** Resolves when the job is on record: from then on it outlives the daemon. Rejects if that failed, and the job with it. */
+  readonly recorded: Promise<void>
   readonly done: Promise<JobReport>
   /** Resolves when also what the job left in the journal is gone. */
   cleaned: Promise<void> = Promise.resolve()
   readonly #components: JobComponents
   readonly #init: JobInit
   readonly #key: string
-  readonly #inputDigests: Array<Uint8Array | undefined>
+  readonly #inputDigests: InputDigests
   readonly #startedAt: number
   readonly #stop = Promise.withResolvers<never>()
   #state: JobState = 'preparing'
@@ -80,6 +54,12 @@ export class RunningJob implements Job {
   #runMs = 0
   /** Why it is to end early. */
   #stopped: JobError | undefined
+  /** It ends early because the daemon does, which goes on with it when it starts again. */
+  #suspended = false
+  #blockBytes: number | undefined
+  #earlier: EarlierResults | undefined
+  /** Known once it has ended badly, if somebody may go on with it. */
+  resting: { continuation: Continuation, bytes: number, until: number } | undefined
   /** Once it has ended; what it was made of is let go then. */
   #final: JobReport | undefined
 
@@ -88,11 +68,19 @@ export class RunningJob implements Job {
     this.#components = components
     this.#init = init
     this.#key = jobKey(init.spec.id)
-    this.#inputDigests = init.inputs.map(() => undefined)
-    this.#startedAt = components.clock.monotonic()
+    this.#inputDigests = new InputDigests(init.inputs)
+    // As if it had run all the time: the deadline counts from the submission, whatever came in between.
+    this.#startedAt = components.clock.monotonic() - (init.resume == null ? 0 : Math.max(0, components.clock.utc() - init.created))
+    this.#blockBytes = init.resume?.blockBytes
     // It only ever ends a preparation; without one nobody listens.
     this.#stop.promise.catch(() => {})
+    this.recorded = Promise.resolve().then(async () => { await this.#record({ starts: init.resume?.starts ?? 0 }) })
+    this.recorded.catch(() => {})
     this.done = this.#live()
+  }
+
+  get key (): string {
+    return this.#key
   }
 
   get recordKey (): string {
@@ -117,9 +105,15 @@ export class RunningJob implements Job {
     await this.done
   }
 
-  /** A job caught a worker with a wrong result. */
-  distrust (finding: Finding): void {
-    this.#run?.distrust(finding)
+  /** The daemon ends: the job stops where it stands, and goes on when the daemon starts again. Resolves when it has stopped, or ended. */
+  async suspend (error: JobError): Promise<void> {
+    this.#suspended = true
+    await this.end(error)
+  }
+
+  /** A job caught a worker with a wrong result. Gives which of this job's workers that concerns. */
+  distrust (finding: Finding): string[] {
+    return this.#run?.distrust(finding) ?? []
   }
 
   report (): JobReport {
@@ -134,12 +128,14 @@ export class RunningJob implements Job {
       finished: this.#finished,
       now: clock.utc(),
       inputs: this.#init.inputs,
-      inputDigests: this.#inputDigests,
+      inputDigests: this.#inputDigests.digests,
       output: { path: this.output, ...this.#init.to },
       written: this.#run?.written,
       conversion: this.#conversion(),
       bound: this.#bound(),
       priceUnit: this.#components.priceUnit,
+      resumed: this.#init.resume != null,
+      restored: this.#run?.restored ?? 0,
       notes: this.#notes.list(),
       counts,
       timing: {
@@ -152,20 +148,25 @@ export class RunningJob implements Job {
     })
   }
 
+  look (limit: number): JobLook {
+    return lookAt({ job: this.id, state: this.#state, at: this.#components.clock.utc(), text: said => this.#paths.text(said) }, this.#final == null ? this.#run?.look(limit) : undefined)
+  }
+
   async #live (): Promise<JobReport> {
-    // The caller of the constructor gets the job before anything happens to it.
-    await Promise.resolve()
     const { log, clock } = this.#components
     let end: { state: 'done' | 'failed' | 'cancelled', error?: JobError }
     try {
+      await this.recorded
+      // Who submitted it gets the job before anything happens to it.
+      await new Promise(setImmediate)
       const writer = await this.#prepare()
       // Not before the preparation, which may need the threads for a moment the user waits for.
-      const hashed = this.#hashInputs()
+      const hashed = this.#inputDigests.take(this.#components.toolbox, log, () => this.#stopped != null || this.#final != null)
       end = await this.#runToEnd(writer)
       // The report of a good output waits for the digests, unless the job is stopped now: it is done all the same, with some missing.
       if (end.state === 'done') await Promise.race([hashed, this.#stop.promise.catch(() => undefined)])
     } catch (error) {
-      const told = error instanceof Stopped ? error.error : toJobError(error)
+      const told = error instanceof Stopped || error instanceof JobRefusedError ? error.error : toJobError(await this.#components.blocks.explained(error))
       end = { state: told.code === 'cancelled' ? 'cancelled' : 'failed', error: told }
     }
     // Before the job is told to have ended: they may be as large as all inputs.
@@ -176,26 +177,56 @@ export class RunningJob implements Job {
     this.#state = end.state
     const report = this.report()
     this.#final = report
+    const suspended = this.#suspended && end.error?.code === 'interrupted'
+    const resting = !suspended && end.state === 'failed' && isResumable(end.error)
+    const bytes = suspended || resting ? this.#leave(resting) : 0
+    const until = this.#finished + RESUMABLE_MS
     try {
-      await this.#components.journal.append(this.recordKey, encodeRecord({ phase: 'ended', job: this.id, key: this.#key, report }))
+      if (suspended) await this.#record({ starts: 0 })
+      else await this.#components.journal.append(this.recordKey, encodeRecord({ phase: 'ended', job: this.id, key: this.#key, report, ...(resting ? { kept: { ...this.#continuation(), until } } : {}) }))
+      if (resting) this.resting = { continuation: this.#continuation(), bytes, until }
     } catch (error) {
-      // The output stands or is gone already; only the record of how it ended is missing, and a restart says so.
+      // The output stands or is gone already; only the record of how it ended is missing: a restart goes on with the job, or finds it done.
       log.error({ error, job: this.id }, 'the end of the job could not be recorded')
     }
-    this.cleaned = this.#clean()
+    if (!suspended && !resting) this.cleaned = this.#clean()
     this.#news({ type: 'state', state: end.state, error: this.#error })
     return report
   }
 
+  /** Its results stay where they are. */
+  #leave (resting: boolean): number {
+    const run = this.#run
+    this.#run = undefined
+    this.cleaned = run?.idle() ?? Promise.resolve()
+    // Without a run nothing of the earlier one was taken yet.
+    return run?.leave(resting) ?? this.#earlier?.leave(resting) ?? 0
+  }
+
+  #continuation (): Continuation {
+    const { priceUnit, foreground } = this.#components
+    return { spec: this.#init.spec.bytes, priceUnit, ...(this.#blockBytes == null ? {} : { blockBytes: this.#blockBytes }), ...(foreground ? { foreground } : {}) }
+  }
+
+  async #record ({ starts }: { starts: number }): Promise<void> {
+    const record = encodeRecord({ phase: 'running', job: this.id, key: this.#key, ...unended(this.#continuation()), output: this.output, report: this.report(), starts, results: this.#init.resume?.results ?? 0 })
+    await this.#components.journal.append(this.recordKey, record)
+  }
+
   /** Everything that must be decided before the first block; gives the open output. */
   async #prepare (): Promise<OutputWriter> {
-    const { toolbox, clock, journal } = this.#components
-    const { request, inputs, spec } = this.#init
+    const { toolbox, clock } = this.#components
+    const { request, inputs, resume } = this.#init
+    const began = clock.monotonic()
     this.#news({ type: 'state', state: 'preparing' })
     const deadline = request.deadlineSeconds == null
       ? undefined
-      : setTimeout(() => { this.#stop.reject(new Stopped({ code: 'deadline', message: 'the deadline passed while the job was prepared' })) }, Math.min(TIMER_MS_MAX, request.deadlineSeconds * 1000))
+      : setTimeout(() => { this.#stop.reject(new Stopped({ code: 'deadline', message: 'the deadline passed while the job was prepared' })) }, Math.min(TIMER_MS_MAX, Math.max(1, this.#startedAt + request.deadlineSeconds * 1000 - began)))
     try {
+      if (resume != null) {
+        await Promise.race([this.#stop.promise, resume.allowed()])
+        await Promise.race([this.#stop.promise, this.#recall()])
+      }
       const preparing = toolbox.prepare(inputs, request.to, request.settings ?? {})
       const prepared = await Promise.race([preparing, this.#stop.promise]).catch((error: unknown) => {
         // A job that is stopped meanwhile does not wait for it; what it leaves goes when it is done.
@@ -205,25 +236,37 @@ export class RunningJob implements Job {
       this.#prepared = prepared
       this.#paths = new UserPaths(prepared.inputs)
       this.#notes.add(prepared.notes.map(note => this.#paths.note(note)))
-      // On record before the first byte is written: whatever happens, a restart knows where to look for what is left.
-      const record = encodeRecord({ phase: 'running', job: spec.id, key: this.#key, spec: spec.bytes, output: request.output, report: this.report() })
-      await Promise.race([this.#stop.promise, journal.append(this.recordKey, record)])
+      const totalBytes = prepared.inputs.reduce((sum, { size }) => sum + size, 0)
+      this.#blockBytes ??= request.blockBytes == null
+        ? planBlockBytes(prepared.conversion.converter.from, totalBytes, this.#components.slots())
+        : clampBlockBytes(request.blockBytes, totalBytes)
+      // On record before the first result: who goes on with the job cuts its input into the same blocks.
+      await Promise.race([this.#stop.promise, this.#record({ starts: resume?.starts ?? 0 })])
       const writer = await toolbox.output(request.output, prepared.conversion, { overwrite: request.overwrite ?? false })
         .catch((error: unknown) => { throw new Stopped(toOutputError(error, request.output)) })
       if (this.#stopped != null) {
         await writer.abort()
         await this.#stop.promise
       }
-      this.#prepareMs = clock.monotonic() - this.#startedAt
+      this.#prepareMs = clock.monotonic() - began
       return writer
     } finally {
       clearTimeout(deadline)
     }
   }
 
+  /** What the earlier run left. */
+  async #recall (): Promise<void> {
+    const { journal, blocks, refs, toolbox, distrusted, log } = this.#components
+    const earlier = await EarlierResults.load({ journal, blocks, refs, toolbox, distrusted, log: log.child({ job: this.id }) }, this.#key)
+    // It was stopped meanwhile: nobody will look.
+    if (this.#final != null || this.#stopped != null) earlier.close()
+    this.#earlier = earlier
+  }
+
   async #runToEnd (writer: OutputWriter): Promise<{ state: 'done' | 'failed' | 'cancelled', error?: JobError }> {
     const { clock, journal } = this.#components
-    const { request, inputs, spec } = this.#init
+    const { request, inputs } = this.#init
     this.#runStartedAt = clock.monotonic()
     const run = new JobRun(this.#components, {
       job: this.id,
@@ -235,11 +278,13 @@ export class RunningJob implements Job {
       notes: this.#notes,
       paths: this.#paths,
       bound: this.#bound(),
+      blockBytes: this.#blockBytes as number,
+      ...(this.#earlier == null ? {} : { earlier: this.#earlier }),
       startedAt: this.#startedAt,
       created: this.#init.created,
       news: news => { this.#news(news) },
       announce: async ({ digest }) => {
-        await journal.append(this.recordKey, encodeRecord({ phase: 'renaming', job: spec.id, key: this.#key, spec: spec.bytes, output: request.output, digest, report: this.report() }))
+        await journal.append(this.recordKey, encodeRecord({ phase: 'renaming', job: this.id, key: this.#key, ...unended(this.#continuation()), output: request.output, digest, report: this.report() }))
       }
     })
     this.#run = run
@@ -282,19 +327,6 @@ export class RunningJob implements Job {
     this.#components.emit({ ...told, job: this.id, at: this.#components.clock.utc() } as JobEvent)
   }
 
-  /** Digests of the inputs for the report, one after the other: they take one thread of the toolbox at most. Never rejects. */
-  async #hashInputs (): Promise<void> {
-    for (const [i, { path }] of this.#init.inputs.entries()) {
-      if (this.#stopped != null || this.#final != null) return
-      try {
-        this.#inputDigests[i] = (await this.#components.toolbox.hash(path)).digest
-      } catch (error) {
-        // An input that cannot be read fails the job where it is needed; here only a field of the report is missing.
-        this.#components.log.debug({ error, path }, 'no digest of the input')
-      }
-    }
-  }
-
   async #clean (): Promise<void> {
     const run = this.#run
     const keys = run?.clear() ?? []
@@ -304,6 +336,9 @@ export class RunningJob implements Job {
       for (let at = 0; at < keys.length; at += REMOVALS_AT_ONCE) {
         await Promise.all(keys.slice(at, at + REMOVALS_AT_ONCE).map(async key => { await this.#components.journal.remove(key) }))
       }
+      // What the earlier run left and this one had no use for.
+      await this.#earlier?.idle()
+      if (this.#init.resume != null) await removeResults(this.#components, this.#key, 'counted')
     } catch (error) {
       // They belong to an ended job: the next start removes them.
       this.#components.log.warn({ error, job: this.id }, 'entries of the ended job stay in the journal')

@@ -1,7 +1,7 @@
 /** The local executor as a worker: takes orders like a leased peer, without a wire. */
 import { converterById, type Parameters, type Toolbox } from '../block-convert/index.ts'
 import type { Executor, EngineOutcome } from '../executor/index.ts'
-import type { BlockStore } from '../store/index.ts'
+import { StoreFullError, type BlockStore } from '../store/index.ts'
 import type { AttemptOutcome, Offer, Order, Worker, WorkerEvents } from '../task-protocol/index.ts'
 import { hash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
@@ -23,7 +23,7 @@ export interface LocalOrder extends Order {
 export interface LocalWorkerComponents {
   executor: Pick<Executor, 'slots' | 'workspace' | 'run' | 'runInline'>
   toolbox: Pick<Toolbox, 'hash'>
-  blocks: Pick<BlockStore, 'adopt'>
+  blocks: Pick<BlockStore, 'adopt' | 'explained'>
 }
 
 type EngineFailed = Extract<EngineOutcome, { ok: false }>
@@ -102,7 +102,7 @@ class LocalWorker implements Worker {
     const controller = new AbortController()
     this.#running.set(name, controller)
     const task = work(controller.signal)
-      .catch((error: unknown) => fromThrown(order, error))
+      .catch(async (error: unknown) => fromThrown(order, await this.#components.blocks.explained(error)))
       .then(outcome => {
         this.#running.delete(name)
         this.#tasks.delete(task)
@@ -124,7 +124,11 @@ class LocalWorker implements Worker {
       if (signal.aborted) return failure(order, 'cancelled', 'cancelled')
       const { converter, version, outputBytes } = this.#offer
       const outcome = await executor.run({ converter, version, parameters: this.#parameters(order), input, workspace, limits: { outputBytes } }, { signal })
-      if (!outcome.ok) return engineFailure(order, outcome)
+      if (!outcome.ok) {
+        // Engines work on the disk of the store, too; what they say of it is told in the same words.
+        const told = await blocks.explained(new Error(outcome.message)) as Error
+        return engineFailure(order, { ...outcome, message: told.message })
+      }
       const { output } = outcome
       if ('bytes' in output) return good(order, outcome, hash('sha256', output.bytes, 'buffer'), output.bytes.byteLength, output)
       const { digest, size } = await toolbox.hash(output.path)
@@ -163,7 +167,7 @@ function good (order: Order, outcome: Extract<EngineOutcome, { ok: true }>, dige
   return { ok: true, block: order.block, attempt: order.attempt, digest, size, output, units: outcome.units, cpuMs: outcome.cpuMs, wallMs: outcome.wallMs }
 }
 
-function failure (order: Order, reason: 'cancelled' | 'crash' | 'unavailable', message: string): AttemptOutcome {
+function failure (order: Order, reason: 'cancelled' | 'crash' | 'unavailable' | 'store', message: string): AttemptOutcome {
   return { ok: false, block: order.block, attempt: order.attempt, reason, message }
 }
 
@@ -174,6 +178,8 @@ function engineFailure (order: Order, { reason, message, code, details }: Engine
 /** What is thrown here comes of fetching the input, or of the scratch space or the store. */
 function fromThrown (order: Order, error: unknown): AttemptOutcome {
   const said = error instanceof Error ? error.message : String(error)
+  // The store itself refused. The system's own ENOSPC may be over with the next engine's files, so that is tried again.
+  if (error instanceof StoreFullError && error.cause == null) return failure(order, 'store', said)
   const code = conversionCode(error)
   if (code == null) return failure(order, 'unavailable', said)
   return { ok: false, block: order.block, attempt: order.attempt, reason: 'conversion', message: said, code, details: (error as { details?: Record<string, unknown> }).details }

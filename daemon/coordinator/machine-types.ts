@@ -1,11 +1,15 @@
 /** What goes into the job machine (facts) and what comes out of it (orders to the interpreter). */
 import type { FailureReason } from '../task-protocol/index.ts'
+import type { MachineView } from './block-view.ts'
+import type { Explanation } from './explain.ts'
 import type { JobError, JobEvent } from './index.ts'
+import type { BreakerCause, BreakerRecord, BreakerState } from './breaker.ts'
 import type { JobLimits } from './constants.ts'
 import type { Asked } from './prices.ts'
 
 /** Errors that may be planted for the simulator's own test: each must be found by its invariants. Never set elsewhere. */
 export type PlantedFault = 'double-accept' | 'wrong-merge-order' | 'lost-requeue' | 'journal-before-block' | 'rename-before-check' | 'stale-epoch' | 'any-price' | 'declared-slots'
+  | 'hedge-same-worker' | 'hedge-unbounded' | 'hedge-loser-kept' | 'breaker-never-opens' | 'breaker-canary-flood' | 'suspect-fed' | 'lost-requeue-hedged' | 'poison-forever'
 
 export interface JobMachineInit {
   /** The job's id; only carried into events. */
@@ -26,8 +30,10 @@ export interface JobMachineInit {
    * last schema would be done again under an older one. @default 0
    */
   resumeEpoch?: number
-  /** Blocks that may get a second copy while the first is out, as a share of those done so far. 0: none. @default HEDGE_SHARE */
+  /** Blocks that may get a second copy while the first is out, as a share of those done so far (`hedging.ts` states the bound). 0: none. @default HEDGE_SHARE */
   hedgeShare?: number
+  /** What other jobs of this process learned of peers for the same converter (`Breakers.of`). @default nothing */
+  breakers?: Iterable<BreakerRecord>
   /** An order counts as in flight until its result is durable. @default until there is a result */
   awaitCommit?: boolean
   limits?: Partial<JobLimits>
@@ -115,6 +121,8 @@ export type Effect =
    * why and when, in memory; the wrong result itself is discarded.
    */
   | { type: 'ban', worker: string, block: number, attempt: number, reason: string }
+  /** A worker is cut off, tried, or trusted with blocks again; what it says may be kept for later jobs (`Breakers.set`). */
+  | { type: 'breaker' } & BreakerRecord
   /** Make results durable in the block store. Each answered by `stored`. */
   | { type: 'store', results: AttemptRef[] }
   /** The always-on check. Each answered by `inspected` or `unsound`. */
@@ -156,6 +164,14 @@ export interface JobCounts {
   redispatched: number
   /** Blocks that had been given to a worker under a schema that was widened since, added up over all changes. */
   redone: number
+  /** Orders for a block while somebody else had it, not in `redispatched`, and their input bytes: the most that was converted twice for it. */
+  hedged: number
+  hedgedBytes: number
+  /** Blocks taken back from a worker that had not begun them. */
+  stolen: number
+  /** Good results of blocks that had one, and their input bytes: what was converted twice for certain. */
+  duplicates: number
+  duplicateBytes: number
   /** Changes of the schema. */
   epochs: number
   rejected: number
@@ -164,7 +180,13 @@ export interface JobCounts {
   units: number
   workersLive: number
   whole: boolean
-  workers: Array<{ id: string, blocks: number, wallMs: number, failed: number, lost?: string, asked?: Asked }>
+  workers: Array<{
+    id: string, blocks: number, wallMs: number, failed: number, lost?: string, asked?: Asked
+    /** Why the failure detector doubts it. */
+    suspect?: string
+    /** Absent while it is closed. `untilMs`: when one block is tried, on the clock of `now`. */
+    breaker?: { state: BreakerState, cause?: BreakerCause, untilMs: number }
+  }>
   /** Milliseconds from an order to its result, a bounded even sample. */
   roundTrips: readonly number[]
   /** The same until the result's entry is durable. */
@@ -177,5 +199,9 @@ export interface JobMachine {
   counts: () => JobCounts
   /** The worker an attempt was given to; undefined if there was no such attempt. */
   ownerOf: (block: number, attempt: number) => string | undefined
+  /** Why workers get nothing, and why the job waits, as of the last step. */
+  explain: (now: number) => Explanation
+  /** Who has which block, since when, and what moved lately; at most `limit` blocks. */
+  view: (now: number, limit: number) => MachineView
   readonly state: 'running' | 'merging' | 'done' | 'failed' | 'cancelled'
 }

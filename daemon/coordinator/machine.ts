@@ -6,8 +6,9 @@
  * before the block is done, and every block done, and compared where the policy drew it, before the output is finished; the output is
  * finished and checked before it is renamed.
  *
- * Its parts: `attempts.ts` (workers, what each has, what a failure leads to), `results.ts` (what is taken, and what a wrong result leads to),
- * `epochs.ts` (what a change of the schema leads to), `planner.ts` (who gets the next block), `provision.ts` (nobody left?), `merge-order.ts`; their common state is `job-state.ts`.
+ * Its parts: `attempts.ts` (workers, what each has, what a failure leads to), `blame.ts` (block or worker?) with `breaker.ts`, `hedging.ts` (second copies),
+ * `results.ts` (what is taken, and what a wrong result leads to), `epochs.ts` (what a change of the schema leads to), `planner.ts` (who gets the next
+ * block), `provision.ts` (nobody left?), `merge-order.ts`, `explain.ts` (why nothing happens); their common state is `job-state.ts`.
  *
  * @example
  * ```ts
@@ -16,9 +17,13 @@
  * ```
  */
 import { Attempts } from './attempts.ts'
+import { Blame } from './blame.ts'
 import { Block } from './block-table.ts'
-import { BLOCKS_MAX, EPOCHS_BEFORE_PROOF, LOOK_AHEAD_BLOCKS, LOOK_AHEAD_BYTES, LOOK_AHEAD_SPARE } from './constants.ts'
+import { viewJob, type MachineView } from './block-view.ts'
+import { BLOCKS_MAX, LOOK_AHEAD_BLOCKS, LOOK_AHEAD_BYTES, LOOK_AHEAD_SPARE, WHY_PEERS_MAX } from './constants.ts'
 import { Epochs } from './epochs.ts'
+import { explain, type Explanation } from './explain.ts'
+import { Hedging } from './hedging.ts'
 import { JobState } from './job-state.ts'
 import { deal } from './planner.ts'
 import { onRestored } from './restored.ts'
@@ -35,6 +40,7 @@ class Machine implements JobMachine {
   readonly #attempts: Attempts
   readonly #results: Results
   readonly #epochs: Epochs
+  readonly #hedging: Hedging
   #pulling = false
   #timerAt: number | undefined
   /** When waiting blocks must be dealt again though nothing happened. */
@@ -44,8 +50,10 @@ class Machine implements JobMachine {
 
   constructor (init: JobMachineInit) {
     this.#state = new JobState(init)
-    this.#attempts = new Attempts(this.#state)
-    this.#results = new Results(this.#state, this.#attempts)
+    const blame = new Blame(this.#state)
+    this.#attempts = new Attempts(this.#state, blame)
+    this.#hedging = new Hedging(this.#state, this.#attempts)
+    this.#results = new Results(this.#state, this.#attempts, blame)
     this.#epochs = new Epochs(this.#state, this.#attempts)
   }
 
@@ -58,6 +66,7 @@ class Machine implements JobMachine {
   step (events: JobEventIn[], now: number, random: () => number): Effect[] {
     const state = this.#state
     state.now = now
+    state.random = random
     for (const event of events) this.#apply(event, random)
     if (state.phase === 'running' || state.phase === 'finishing') this.#checkDeadline()
     if (state.phase === 'running') this.#attempts.tellPrices()
@@ -69,8 +78,16 @@ class Machine implements JobMachine {
   }
 
   counts (): JobCounts {
-    const { tally, blocks, splitEnded, merge, workers, epoch } = this.#state
-    return tally.counts({ blocks: blocks.length, known: splitEnded, merged: merge.merged, epochs: epoch }, workers.list)
+    const { tally, blocks, splitEnded, merge, workers, epoch, now } = this.#state
+    return tally.counts({ blocks: blocks.length, known: splitEnded, merged: merge.merged, epochs: epoch }, workers.list, now)
+  }
+
+  explain (now: number): Explanation {
+    return explain(this.#state, now)
+  }
+
+  view (now: number, limit: number): MachineView {
+    return viewJob(this.#state, now, limit)
   }
 
   ownerOf (block: number, attempt: number): string | undefined {
@@ -94,7 +111,10 @@ class Machine implements JobMachine {
         state.splitEnded = true
         this.#pulling = false
         break
-      case 'joined': this.#attempts.onJoined(event); break
+      case 'joined':
+        this.#attempts.onJoined(event)
+        this.#hedging.soon()
+        break
       case 'slots': this.#attempts.onSlots(event.worker, event.slots); break
       case 'priced': this.#attempts.onPriced(event.worker, event.asked); break
       case 'lost': this.#attempts.onLost(event.worker, event.reason); break
@@ -173,7 +193,6 @@ class Machine implements JobMachine {
   /** What follows from the state as it is now. */
   #advance (): void {
     const state = this.#state
-    const { inFlight, awaitCommit } = state.init
     this.#dealAt = Infinity
     const merge = state.merge.next(state.blocks)
     if (merge != null) {
@@ -184,13 +203,16 @@ class Machine implements JobMachine {
       this.#finishIfMerged()
       return
     }
-    const lack = state.provision.lack(state.workers.list, state.now)
+    const lack = state.provision.lack(state.workers.list, state.now, state.queue.length > 0)
     if (lack != null) {
-      state.fail(lack)
+      // Now: in a moment all of them are let go, which would be the reason.
+      state.fail({ ...lack, details: { ...lack.details, workers: explain(state, state.now).peers.slice(0, WHY_PEERS_MAX) } })
       return
     }
-    if (state.settlingRoom && !this.#proving) {
-      this.#dealAt = deal(state.queue, state.workers.byPrice, { now: state.now, inFlight, awaitCommit, splitEnded: state.splitEnded }, (block, worker) => { this.#attempts.give(block, worker) })
+    if (state.settlingRoom && !state.proving) {
+      this.#hedging.cover()
+      const again = deal(state.queue, state.workers.byPrice, state.dealing, (block, worker) => { this.#attempts.give(block, worker) })
+      this.#dealAt = Math.min(again, this.#hedging.look())
     }
     this.#pull()
   }
@@ -205,17 +227,12 @@ class Machine implements JobMachine {
     state.out.other(early ? { type: 'rename' } : { type: 'finish', blocks: state.blocks.length })
   }
 
-  /** The schema changed so often that the whole input is read before anything else is converted. */
-  get #proving (): boolean {
-    return !this.#state.splitEnded && this.#state.epoch >= EPOCHS_BEFORE_PROOF
-  }
-
   #pull (): void {
-    const { queue, workers, splitEnded, init, out } = this.#state
+    const { queue, workers, splitEnded, init, out, proving } = this.#state
     if (this.#pulling || splitEnded) return
     let slots = 0
     for (const worker of workers.list) if (worker.eligible && worker.slots > 0) slots += init.inFlight ?? worker.capacity
-    if (!this.#proving && queue.length >= 2 * slots + LOOK_AHEAD_SPARE && (queue.length >= LOOK_AHEAD_BLOCKS || queue.bytes >= LOOK_AHEAD_BYTES)) return
+    if (!proving && queue.length >= 2 * slots + LOOK_AHEAD_SPARE && (queue.length >= LOOK_AHEAD_BLOCKS || queue.bytes >= LOOK_AHEAD_BYTES)) return
     this.#pulling = true
     out.other({ type: 'pull' })
   }
@@ -233,7 +250,11 @@ class Machine implements JobMachine {
     if (phase !== 'running') return undefined
     let at = Math.min(init.deadlineAt ?? Infinity, this.#attempts.scanAt ?? Infinity, this.#attempts.tellAt, provision.nextTime, this.#dealAt)
     if (queue.length > 0) {
-      for (const worker of workers.list) if (worker.eligible && worker.pausedUntil > now) at = Math.min(at, worker.pausedUntil)
+      for (const { eligible, pausedUntil, breaker } of workers.list) {
+        if (!eligible) continue
+        if (pausedUntil > now) at = Math.min(at, pausedUntil)
+        if (breaker.state(now) === 'open') at = Math.min(at, breaker.retryAt)
+      }
     }
     return at === Infinity ? undefined : at
   }

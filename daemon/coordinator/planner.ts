@@ -12,11 +12,15 @@ export interface DealContext {
   awaitCommit?: boolean
   /** No more blocks will come: the end of the job is near when few wait. */
   splitEnded: boolean
+  /** A fault planted for the simulator's own test. */
+  feedSuspects?: boolean
 }
 
-function room (worker: WorkerEntry, context: DealContext): number {
+/** Blocks the worker may be given now; who failed repeatedly gets none, or one to try. */
+export function room (worker: WorkerEntry, context: DealContext): number {
   if (worker.slots === 0) return 0
-  return (context.inFlight ?? worker.capacity) - worker.open.size - (context.awaitCommit === true ? worker.settling : 0)
+  const free = (context.inFlight ?? worker.capacity) - worker.open.size - (context.awaitCommit === true ? worker.settling : 0)
+  return worker.breaker.closed ? free : Math.min(free, worker.breaker.room(context.now))
 }
 
 /** Milliseconds all it has and one block more take the worker, by what was measured; without any measure, by load alone. */
@@ -38,7 +42,8 @@ function patienceEnds (worker: WorkerEntry, estimate: number): number {
   return worker.oldestAt == null ? Infinity : worker.oldestAt + TAIL_PATIENCE * estimate
 }
 
-function meanRate (workers: WorkerEntry[]): number {
+/** Bytes per millisecond of a worker, where it is known; 1 if it is known of none. */
+export function meanRate (workers: readonly WorkerEntry[]): number {
   let sum = 0
   let known = 0
   for (const { rate } of workers) {
@@ -51,7 +56,8 @@ function meanRate (workers: WorkerEntry[]): number {
 
 /**
  * Gives waiting blocks to workers with room: the cheapest first, one each in turn among those of equal price. Who asks more than the job pays
- * is passed over. A block that failed somewhere goes elsewhere if there is an elsewhere.
+ * is passed over, and so is who is suspect or cut off while anybody healthy is there. A block that failed somewhere goes elsewhere if there is an
+ * elsewhere.
  * Near the end a block waits for a fast worker rather than be given to a slow one that would be the last to finish, but only as long as the
  * fast one keeps to what it was measured at: time decides there, and price only between equal times. `workers` come cheapest first. Gives the
  * time at which to deal again though nothing happened; Infinity: no need.
@@ -61,11 +67,19 @@ export function deal (queue: ReadyQueue, workers: readonly WorkerEntry[], contex
   const usable: WorkerEntry[] = []
   const open: WorkerEntry[] = []
   let slots = 0
+  const doubted = context.feedSuspects !== true && workers.some(worker => worker.healthy)
   for (const worker of workers) {
-    if (!worker.eligible || worker.slots === 0) continue
-    usable.push(worker)
-    slots += context.inFlight ?? worker.capacity
-    if (worker.pausedUntil <= context.now && room(worker, context) > 0) open.push(worker)
+    if (!worker.eligible || worker.slots === 0 || (doubted && worker.suspect != null)) continue
+    // One that is cut off is not waited for; if it may be tried, it is one of those who can take a block.
+    const sound = worker.breaker.closed
+    if (sound) {
+      usable.push(worker)
+      slots += context.inFlight ?? worker.capacity
+    }
+    if (worker.pausedUntil <= context.now && room(worker, context) > 0) {
+      open.push(worker)
+      if (!sound) usable.push(worker)
+    }
   }
   if (open.length === 0) return Infinity
   const several = usable.length > 1
@@ -83,6 +97,8 @@ export function deal (queue: ReadyQueue, workers: readonly WorkerEntry[], contex
     if (at < 0) {
       held.push(block)
       again = Math.min(again, waitsUntil(block, usable, fallback, context.now))
+      // What follows would wait for the same: to ask for each would cost blocks times workers in every step.
+      if (block.avoid == null) break
       continue
     }
     const worker = open[at] as WorkerEntry

@@ -75,6 +75,17 @@ export class ReadyQueue {
     return block
   }
 
+  /** Passes over blocks at the front that do not wait any more, so that they count neither as waiting nor as room taken. */
+  trim (): void {
+    for (;;) {
+      const block = this.#againHead < this.#again.length ? this.#again[this.#againHead] : this.#fresh[this.#head]
+      if (block == null || block.state === 'ready') return
+      this.#bytes -= block.size
+      if (this.#againHead < this.#again.length) this.#nextAgain()
+      else this.#nextFresh()
+    }
+  }
+
   clear (): void {
     this.#fresh = []
     this.#head = 0

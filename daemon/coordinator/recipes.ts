@@ -1,7 +1,9 @@
 /** The blocks of one job as the splitter described them, under the schema as it is now. */
+import { hash } from 'node:crypto'
 import { ConversionError, type BlockRecipe, type Conversion } from '../block-convert/index.ts'
 import { SLICE_BYTES_MAX } from '../task-protocol/index.ts'
 import { encodeCanonical } from '../trust/index.ts'
+import { SPEC_BYTES_MAX } from './constants.ts'
 
 export class Recipes {
   readonly #conversion: Conversion
@@ -11,6 +13,10 @@ export class Recipes {
   /** Of the largest slice among the first `#measured` recipes; measured only once the schema was widened. */
   #sliceBytes = 0
   #measured = 0
+  /** Identities under the schema as it is now, by slice. */
+  #identities = new WeakMap<object, Uint8Array>()
+  /** Of blocks without a slice. */
+  #plainIdentity: Uint8Array | undefined
   /** Changes of the schema so far. */
   epoch = 0
 
@@ -35,7 +41,28 @@ export class Recipes {
     this.epoch++
     this.#widen = overrides
     this.#widenBytes = encodeCanonical(overrides).byteLength
+    this.#identities = new WeakMap()
+    this.#plainIdentity = undefined
     this.#measure()
+  }
+
+  /** Blocks known so far. */
+  get count (): number { return this.#recipes.length }
+
+  /**
+   * sha2-256 of what is done to a block as things are now: DAG-CBOR of converter, version and all its parameters. With the digest of the
+   * block's bytes it says what a result is of, whichever run of the job made it.
+   */
+  identity (block: number): Uint8Array {
+    const slice = this.#recipes[block]?.slice
+    const known = slice == null ? this.#plainIdentity : this.#identities.get(slice)
+    if (known != null) return known
+    const { converter: { id, version }, parameters } = this.#conversion
+    const digest = hash('sha256', encodeCanonical([id, version, { ...parameters, ...slice, ...this.#widen }], { maxBytes: SPEC_BYTES_MAX }), 'buffer')
+    // Blocks of one file share their slice.
+    if (slice == null) this.#plainIdentity = digest
+    else this.#identities.set(slice, digest)
+    return digest
   }
 
   /** One that was given out keeps its slice: what is made of it under an older schema can be told by its attempt. */

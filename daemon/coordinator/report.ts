@@ -21,6 +21,10 @@ export interface JobFacts {
   bound: number
   /** What this node counts in: the unit of those that ask nothing. */
   priceUnit: string
+  /** An earlier run did not end the job. @default false */
+  resumed?: boolean
+  /** Blocks whose result that run had made. @default 0 */
+  restored?: number
   notes: Note[]
   counts?: JobCounts
   timing: { prepareMs: number, convertMs: number, mergeMs: number, checkMs: number, runMs: number }
@@ -55,7 +59,7 @@ export function buildReport (facts: JobFacts): JobReport {
     error: facts.error,
     seconds: round(((facts.finished ?? facts.now) - facts.created) / 1000),
     cost: '0',
-    resumed: false,
+    resumed: facts.resumed ?? false,
     inputs: facts.inputs.map(({ path, mediaType, encoding, size }, i) => {
       const digest = facts.inputDigests[i]
       return { path, mediaType, ...encodingOf(encoding), bytes: size, cid: digest == null ? undefined : rawCid(digest) }
@@ -71,9 +75,10 @@ export function buildReport (facts: JobFacts): JobReport {
       remote: counts?.remote ?? 0,
       memo: 0,
       redispatched: counts?.redispatched ?? 0,
-      hedged: 0,
+      hedged: counts?.hedged ?? 0,
       rejected: counts?.rejected ?? 0,
-      redone: counts?.redone ?? 0
+      redone: counts?.redone ?? 0,
+      restored: facts.restored ?? 0
     },
     epochs: counts?.epochs ?? 0,
     notes: facts.notes,

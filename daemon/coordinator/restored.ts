@@ -7,6 +7,8 @@ import type { JobEventIn } from './machine-types.ts'
 export function onRestored (state: JobState, event: Extract<JobEventIn, { type: 'restored' }>): void {
   const block = state.blocks[event.block]
   if (state.phase !== 'running' || block?.state !== 'ready') return
+  // There is something to let go of when the schema changes, though nothing was given out yet.
+  state.begun = true
   const worker = state.workers.obtain(event.worker, event.kind)
   const attempt = new Attempt(block.index, block.attempts.length + 1, worker, state.epoch, state.now)
   attempt.open = false

@@ -5,10 +5,8 @@ import type { BlockStore, Journal, StoredBlock } from '../store/index.ts'
 import type { AttemptOutcome } from '../task-protocol/index.ts'
 import type { BlockRefs } from './block-refs.ts'
 import type { Held } from './machine-types.ts'
-import { INLINE_BYTES_MAX } from './constants.ts'
-
-/** Bytes of small results kept in memory for the merge; above it they are read back from the journal. */
-const KEPT_BYTES_MAX = 64 * 1024 * 1024
+import type { EarlierResult } from './resume.ts'
+import { INLINE_BYTES_MAX, KEPT_IN_MEMORY_BYTES_MAX } from './constants.ts'
 
 type Good = Extract<AttemptOutcome, { ok: true }>
 
@@ -18,7 +16,11 @@ export interface Result {
   readonly worker: string
   readonly digest: Uint8Array
   readonly size: number
+  readonly wallMs: number
   units: number
+  /** It was compared with its source before its entry was written; `distance` apart. */
+  checked: boolean
+  distance: number
   /** In memory. */
   bytes: Uint8Array | undefined
   /** In the block store. */
@@ -55,7 +57,7 @@ export class ResultShelf {
    * attempt already: a second one could differ from what was checked, so it is never looked at.
    */
   put (worker: string, outcome: Good): { held: Held, there: true | Promise<boolean> } | undefined {
-    const { block, attempt, digest, size, output } = outcome
+    const { block, attempt, digest, size, wallMs, output } = outcome
     for (let other = this.#results[block]; other != null; other = other.next) {
       if (other.attempt !== attempt) continue
       this.abandon(outcome)
@@ -63,16 +65,34 @@ export class ResultShelf {
     }
     const bytes = 'bytes' in output ? output.bytes : undefined
     const stored = 'stored' in output ? output.stored : undefined
-    this.#results[block] = { block, attempt, worker, digest, size, units: 0, bytes, stored, journaled: false, gone: false, next: this.#results[block] }
+    this.#add({ block, attempt, worker, digest, size, wallMs, units: 0, checked: false, distance: 0, bytes, stored, journaled: false, gone: false, next: undefined })
     if (stored != null) return { held: 'durable', there: this.#components.refs.retain(stored) }
     if (size > INLINE_BYTES_MAX) return { held: 'volatile', there: true }
     this.#keptBytes += size
     return { held: 'inline', there: true }
   }
 
-  get (block: number, attempt: number): Result {
+  /** Takes in the result that an earlier run left of this block, with its entry and, of a large one, its count in the store. */
+  restore (block: number, attempt: number, { worker, digest, size, wallMs, units, checked, distance, bytes, stored }: EarlierResult): Held {
+    this.#add({ block, attempt, worker, digest, size, wallMs, units, checked, distance, bytes, stored, journaled: true, gone: false, next: undefined })
+    if (bytes != null) this.#keptBytes += size
+    return stored == null ? 'inline' : 'durable'
+  }
+
+  #add (result: Result): void {
+    result.next = this.#results[result.block]
+    this.#results[result.block] = result
+  }
+
+  find (block: number, attempt: number): Result | undefined {
     let result = this.#results[block]
     while (result != null && result.attempt !== attempt) result = result.next
+    return result
+  }
+
+  /** The same, where it must be there. */
+  get (block: number, attempt: number): Result {
+    const result = this.find(block, attempt)
     if (result == null) throw new Error(`no result of block ${block}, attempt ${attempt}`)
     return result
   }
@@ -123,7 +143,7 @@ export class ResultShelf {
   }
 
   async #write (bytes: Uint8Array): Promise<StoredBlock> {
-    const sink = await this.#components.blocks.sink()
+    const sink = await this.#components.blocks.sink({ size: bytes.byteLength })
     try {
       await sink.write(bytes)
       return await sink.finish()
@@ -141,7 +161,7 @@ export class ResultShelf {
     for await (const [found, value] of this.#components.journal.entries(key)) {
       if (found !== key) continue
       const entry = decodeResult(value)
-      if (entry.bytes != null && Buffer.compare(entry.digest, result.digest) === 0) return { bytes: entry.bytes }
+      if (entry?.bytes != null && Buffer.compare(entry.digest, result.digest) === 0) return { bytes: entry.bytes }
     }
     throw new Error(`the journal lost the result of block ${result.block}`)
   }
@@ -154,7 +174,7 @@ export class ResultShelf {
 
   /** Its entry is durable: its bytes need not stay in memory if there is much of that. */
   committed (result: Result): void {
-    if (this.#keptBytes > KEPT_BYTES_MAX) this.#unload(result)
+    if (this.#keptBytes > KEPT_IN_MEMORY_BYTES_MAX) this.#unload(result)
   }
 
   /** It is in the output: its bytes can be had from the journal should they be needed once more. */
@@ -198,5 +218,25 @@ export class ResultShelf {
     }
     this.#results.length = 0
     return keys
+  }
+
+  /**
+   * Lets go of what has no entry; the rest stays in journal and store, for somebody who goes on with the job. Gives its bytes. `resting`: the
+   * store may do without it. Nothing can be got here any more.
+   */
+  leave (resting: boolean): number {
+    let bytes = 0
+    for (const first of this.#results) {
+      for (let result = first; result != null; result = result.next) {
+        if (!result.journaled) {
+          this.#letGo(result)
+          continue
+        }
+        bytes += result.size
+        if (resting && result.stored != null) this.#components.refs.rest(result.stored.digest)
+      }
+    }
+    this.#results.length = 0
+    return bytes
   }
 }

@@ -1,5 +1,6 @@
 /** The part of the job machine about results: which is taken, what it must pass before it counts, what a wrong one leads to. */
 import type { Attempts } from './attempts.ts'
+import type { Blame } from './blame.ts'
 import type { Attempt, Block } from './block-table.ts'
 import type { JobState } from './job-state.ts'
 import { shouldCheck, type CheckingPolicy } from '../trust/index.ts'
@@ -9,11 +10,13 @@ import type { WorkerEntry } from './worker-table.ts'
 export class Results {
   readonly #state: JobState
   readonly #attempts: Attempts
+  readonly #blame: Blame
   readonly #policy: CheckingPolicy
 
-  constructor (state: JobState, attempts: Attempts) {
+  constructor (state: JobState, attempts: Attempts, blame: Blame) {
     this.#state = state
     this.#attempts = attempts
+    this.#blame = blame
     this.#policy = { mode: state.init.verify }
   }
 
@@ -23,17 +26,19 @@ export class Results {
     const attempt = block?.attempts[event.attempt - 1]
     if (block == null || attempt == null || attempt.worker.id !== event.worker) return
     const worker = attempt.worker
-    if (attempt.open) worker.take(attempt, block.size, now, true)
-    worker.failuresInRow = 0
-    worker.refusalsInRow = 0
+    if (attempt.open) this.#measure(attempt, block, event.wallMs)
+    this.#blame.good(attempt)
     const wanted = block.state === 'ready' || block.state === 'leased' || faults.has('double-accept')
     // However late it comes: a result under an older schema is never taken.
     const stale = attempt.epoch !== this.#state.epoch && !faults.has('stale-epoch')
     if (!wanted || stale || worker.distrusted || phase !== 'running') {
-      if (block.result !== attempt) out.discard(attempt)
+      if (block.result !== attempt) {
+        out.discard(attempt)
+        if (block.result != null && !stale) tally.duplicate(block)
+      }
       return
     }
-    this.#attempts.callOff(block)
+    if (!faults.has('hedge-loser-kept')) this.#attempts.callOff(block, 'another attempt was done first')
     block.result = attempt
     block.by = worker
     block.held = event.held
@@ -53,6 +58,17 @@ export class Results {
       block.state = 'inspecting'
       out.inspect(attempt)
     }
+  }
+
+  /** The attempt ended well: how fast its worker is, and how long blocks take. */
+  #measure (attempt: Attempt, block: Block, wallMs: number): void {
+    const { now, pace } = this.#state
+    const { worker, queued } = attempt
+    worker.take(attempt, block.size, now, true)
+    const tripMs = now - attempt.at
+    const engineMs = Math.min(wallMs, tripMs)
+    worker.worked(block.size, engineMs)
+    pace.add(worker.kind, { bytes: block.size, queuedBytes: queued, tripMs, engineMs })
   }
 
   onStored (index: number, number: number): void {
@@ -126,13 +142,13 @@ export class Results {
 
   /** A wrong result: it goes, its worker with it, and everything else of that worker is looked at before the output is finished. */
   #reject (block: Block, reason: string): void {
-    const { out, tally, merge, provision, limits, queue } = this.#state
+    const { out, tally, merge, provision, queue } = this.#state
     const worker = block.by as WorkerEntry
     const result = block.result as Attempt
     this.#state.withdraw(block)
+    result.end(`wrong result: ${reason}`, this.#state.now)
     tally.rejected()
-    block.failures++
-    block.shun(worker)
+    this.#blame.accuse(block, worker, false)
     if (merge.withdraw(block.index)) out.other({ type: 'reset-merge', epoch: merge.epoch })
     this.#state.blockNews(block.index, result.attempt, worker.id, 'rejected', reason)
     provision.rejection = `block ${block.index} by ${worker.id}: ${reason}`
@@ -143,13 +159,7 @@ export class Results {
       this.#state.fail({ code: 'check-failed', message: `block ${block.index} by ${worker.id} is wrong, which showed only when the output was being ended; run the job again: ${reason}`, details: { block: block.index } })
       return
     }
-    if (block.failures >= limits.blockFailures) {
-      this.#state.fail({
-        code: 'check-failed',
-        message: `block ${block.index} failed ${block.failures} times, the last result was wrong (${worker.id}): ${reason}`,
-        details: { block: block.index }
-      })
-    }
+    this.#blame.judge(block, worker, 'was wrong', reason)
     if (this.#state.phase === 'running') queue.putBack(block)
   }
 

@@ -1,7 +1,10 @@
 /** What the job machine knows of its workers, and how fast each is. Only the machine changes it. */
-import { AHEAD_GAIN, AHEAD_MS, FIRST_BLOCKS, RATE_WINDOW_MS } from './constants.ts'
+import { Breaker, type BreakerRecord, type BreakerRules } from './breaker.ts'
+import { AHEAD_GAIN, AHEAD_MS, FIRST_BLOCKS, JOB_LIMITS, RATE_WINDOW_MS, SPEED_PRIOR } from './constants.ts'
 import { cheapestFirst, tooDear, type Asked, type PriceLimit } from './prices.ts'
-import type { Attempt } from './block-table.ts'
+import type { Attempt, Block } from './block-table.ts'
+
+const BREAKER_RULES: BreakerRules = { failures: JOB_LIMITS.breakerFailures, ms: JOB_LIMITS.breakerMs, msMax: JOB_LIMITS.breakerMsMax }
 
 export class WorkerEntry {
   readonly id: string
@@ -23,6 +26,9 @@ export class WorkerEntry {
   /** Whether its price was said to be too much when it was last told of, and when that was. */
   dearTold = false
   priceToldAt = -Infinity
+  /** It was told that it takes no new blocks, and when. */
+  drainTold = false
+  drainToldAt = -Infinity
   /** Its place among the prices; of equal rank, of equal price. */
   rank = 0
   /** Attempts it owes an outcome for. */
@@ -30,10 +36,12 @@ export class WorkerEntry {
   openBytes = 0
   /** Its results that are not durable yet. */
   settling = 0
-  /** Gets nothing until then. */
+  /** Refused for lack of room: gets nothing until then. */
   pausedUntil = 0
-  failuresInRow = 0
   refusalsInRow = 0
+  readonly breaker: Breaker
+  /** Blocks it failed since its last good result. */
+  streak: Block[] = []
   failed = 0
   lost: string | undefined = undefined
   /** Results taken and not rejected. */
@@ -41,6 +49,8 @@ export class WorkerEntry {
   wallMs = 0
   /** Results drawn for a full comparison. */
   drawn = 0
+  /** When its last good result came. */
+  goodAt = -Infinity
   /** Orders it may have out while its speed is not known; doubles with every result. */
   ramp = FIRST_BLOCKS
   #doneBlocks = 0
@@ -49,11 +59,15 @@ export class WorkerEntry {
   #quickest = Infinity
   #busyMs = 0
   #markedAt = 0
+  /** Milliseconds its engines were at work, by its own word and no more than we waited, and for how many bytes. */
+  #engineMs = 0
+  #engineBytes = 0
   #declared: number | undefined
 
-  constructor (id: string, kind: 'local' | 'remote') {
+  constructor (id: string, kind: 'local' | 'remote', breaker: Breaker = new Breaker(BREAKER_RULES)) {
     this.id = id
     this.kind = kind
+    this.breaker = breaker
   }
 
   join (kind: 'local' | 'remote', slots: number, bytesPerSecond: number | undefined): void {
@@ -63,6 +77,7 @@ export class WorkerEntry {
     this.lost = undefined
     this.suspect = undefined
     this.dearTold = false
+    this.drainTold = false
     this.#declared = bytesPerSecond == null ? undefined : bytesPerSecond / 1000
   }
 
@@ -75,9 +90,23 @@ export class WorkerEntry {
     return this.usable && this.tooDear == null
   }
 
+  /** May be given blocks, is not doubted, and did not fail repeatedly. */
+  get healthy (): boolean {
+    return this.eligible && this.slots > 0 && this.suspect == null && this.breaker.closed
+  }
+
   /** Bytes per millisecond while it has work, as measured or declared; undefined if nothing is known. */
   get rate (): number | undefined {
     return this.#busyMs >= 1 && this.#doneBytes > 0 ? this.#doneBytes / this.#busyMs : this.#declared
+  }
+
+  /**
+   * The same, with as many blocks at the speed of the others mixed in as `SPEED_PRIOR` says: blocks differ, and a few quick ones do not make a worker fast.
+   */
+  speed (others: number): number {
+    if (this.#busyMs < 1 || this.#doneBytes === 0) return this.#declared ?? others
+    const prior = SPEED_PRIOR * this.#doneBytes / this.#doneBlocks
+    return (this.#doneBytes + prior) / (this.#busyMs + prior / others)
   }
 
   /**
@@ -93,6 +122,12 @@ export class WorkerEntry {
     return Math.min(slots, Math.max(FIRST_BLOCKS, ahead))
   }
 
+  /** Blocks it works on side by side, by Little's law from its speed and the time its engines take; undefined before its first result. */
+  get abreast (): number | undefined {
+    const { rate } = this
+    return this.#engineBytes === 0 || rate == null ? undefined : Math.max(1, Math.round(rate * this.#engineMs / this.#engineBytes))
+  }
+
   /** When the oldest attempt it owes an outcome for was given; undefined if it owes none. */
   get oldestAt (): number | undefined {
     // Attempts are opened in order of time, and a set keeps that order.
@@ -104,6 +139,17 @@ export class WorkerEntry {
     this.#mark(now)
     this.open.add(attempt)
     this.openBytes += bytes
+    attempt.queued = this.openBytes
+  }
+
+  /** What its engines say of a good result. */
+  worked (bytes: number, engineMs: number): void {
+    if (this.#engineMs > RATE_WINDOW_MS) {
+      this.#engineMs /= 2
+      this.#engineBytes /= 2
+    }
+    this.#engineMs += engineMs
+    this.#engineBytes += bytes
   }
 
   /** The attempt ended; its slot is free. */
@@ -113,6 +159,7 @@ export class WorkerEntry {
     this.open.delete(attempt)
     this.openBytes -= bytes
     if (!good) return
+    this.goodAt = now
     this.ramp = Math.min(2 * this.ramp, Number.MAX_SAFE_INTEGER)
     this.#doneBlocks++
     this.#doneBytes += bytes
@@ -138,11 +185,15 @@ export class WorkerTable {
   /** In the order of their first joining, so that a replay deals the same. */
   readonly list: WorkerEntry[] = []
   readonly #limit: PriceLimit
+  readonly #rules: BreakerRules
+  readonly #known = new Map<string, BreakerRecord>()
   #byPrice: WorkerEntry[] = []
   #sorted = true
 
-  constructor (limit: PriceLimit) {
+  constructor (limit: PriceLimit, rules: BreakerRules = BREAKER_RULES, known: Iterable<BreakerRecord> = []) {
     this.#limit = limit
+    this.#rules = rules
+    for (const record of known) this.#known.set(record.worker, record)
   }
 
   /** The same, cheapest first. Sorted when a price changed only: blocks are dealt far more often. */
@@ -163,7 +214,7 @@ export class WorkerTable {
   obtain (id: string, kind: 'local' | 'remote'): WorkerEntry {
     let entry = this.#entries.get(id)
     if (entry == null) {
-      entry = new WorkerEntry(id, kind)
+      entry = new WorkerEntry(id, kind, new Breaker(this.#rules, this.#known.get(id)))
       this.#entries.set(id, entry)
       this.list.push(entry)
       this.#sorted = false

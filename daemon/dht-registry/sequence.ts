@@ -5,7 +5,10 @@ import { CLOCK_SKEW_MS } from '../trust/index.ts'
 const KEY = 'own-sequence'
 
 export interface Sequence {
-  /** The next one; resolves once it is written, so that it is never given twice. Calls must not overlap. */
+  /**
+   * The next one; resolves once it is written, so that it is never given twice. Where the disk takes no writes it is given all the same, as a node must
+   * be able to say that it drains: then only a crash and a clock set back together could give it again. Calls must not overlap.
+   */
   next: (now: number) => Promise<number>
 }
 
@@ -16,7 +19,7 @@ export async function openSequence (db?: Level<string, Uint8Array>): Promise<Seq
   return {
     async next (now) {
       last = following(last, now)
-      await store?.put(KEY, String(last), { sync: true } as object)
+      await store?.put(KEY, String(last), { sync: true } as object).catch(() => { /* the database says in the log what is wrong with it */ })
       return last
     }
   }

@@ -94,3 +94,21 @@ export const OUTPUT_NAME = 'output'
 
 /** Folders of processes and workspaces belong to their user alone. */
 export const FOLDER_MODE = 0o700
+
+/** Milliseconds between two looks at the machine: a user who comes back waits no longer than this and BUSY_WINDOW_MS; a look costs about 1 ms. */
+export const SAMPLE_MS = 2_000
+
+/** Share of the cores other programs may use before work for others stops, where policy.idleOnly is set. BOINC stops at the same 25 %. */
+export const BUSY_SHARE = 0.25
+
+/** Milliseconds that share is taken over: a page that loads is no user at work. */
+export const BUSY_WINDOW_MS = 6_000
+
+/** Share of the cores below which others must stay before the work goes on: well below BUSY_SHARE, so that it does not flap. */
+export const FREE_SHARE = 0.1
+
+/** Milliseconds they must stay below it: a user who reads for half a minute is not gone. */
+export const FREE_WINDOW_MS = 30_000
+
+/** How far engines stand back behind other processes where policy.cpuShare or policy.idleOnly is set: a tenth of the time of a rival of niceness 0. */
+export const NICENESS = 10

@@ -8,6 +8,7 @@ import { EngineStartError } from './errors.ts'
 import type { EngineFailure, EngineLimits } from './index.ts'
 import { launch, type Isolation, type ProcessLimits } from './isolation.ts'
 import { encodeFrame, FrameReader, readFromEngine, type EngineAnswer, type FromEngine, type TaskMessage } from './messages.ts'
+import { signalTree } from './process-tree.ts'
 import { usageOfTree } from './usage.ts'
 import { lastLine, verdictOfDeath, type KillReason } from './verdict.ts'
 
@@ -25,10 +26,12 @@ export type TaskEnd = { cpuMs: number, wallMs: number } & (EngineAnswer | { ok: 
 interface Running {
   id: number
   started: number
+  /** Milliseconds it was stopped by `pause`. */
+  pausedMs: number
   cpuBefore: number
   cpuNow: number
   peakBytes: number
-  /** Milliseconds without progress; of a pause of our own only a bounded part counts. */
+  /** Milliseconds without progress; of a standstill of our own loop only a bounded part counts, of `pause` nothing. */
   quietMs: number
   watched: number
   done: number
@@ -55,6 +58,7 @@ export class EngineProcess {
   #running: Running | undefined
   #killed: KillReason | undefined
   #alive = true
+  #pausedAt: number | undefined
   #onReady: (() => void) | undefined
 
   /** Makes the folder, starts the process and waits until it is ready. Rejects with EngineStartError. */
@@ -123,6 +127,29 @@ export class EngineProcess {
     }
   }
 
+  /** Stops the process and all it started, so that they use no CPU; that time counts against no limit. Again does nothing. */
+  pause (): void {
+    const { pid } = this.#child
+    if (!this.alive || pid == null || this.#pausedAt != null) return
+    this.#watch()
+    if (!this.alive) return
+    this.#pausedAt = performance.now()
+    signalTree(pid, 'SIGSTOP')
+  }
+
+  /** Lets it go on after `pause`. */
+  resume (): void {
+    const { pid } = this.#child
+    if (this.#pausedAt == null || pid == null) return
+    const now = performance.now()
+    if (this.#running != null) {
+      this.#running.pausedMs += now - Math.max(this.#pausedAt, this.#running.started)
+      this.#running.watched = now
+    }
+    this.#pausedAt = undefined
+    if (this.#alive) signalTree(pid, 'SIGCONT')
+  }
+
   /** Runs a task. Never rejects. After an end that is not an answer the process is gone; see `alive`. */
   async run (task: Task, options: TaskOptions): Promise<TaskEnd> {
     const frame = encodeFrame({ ...task, type: 'task', id: ++this.tasks })
@@ -136,6 +163,7 @@ export class EngineProcess {
       const running: Running = {
         id: this.tasks,
         started: now,
+        pausedMs: 0,
         cpuBefore,
         cpuNow: cpuBefore,
         peakBytes: 0,
@@ -189,7 +217,7 @@ export class EngineProcess {
   #finish (running: Running, end: (EngineAnswer | { ok: false, reason: EngineFailure, message: string }) & { cpuMs: number }): void {
     running.stopWatching()
     this.#running = undefined
-    running.end({ ...end, wallMs: performance.now() - running.started })
+    running.end({ ...end, wallMs: this.#workedMs(running, performance.now()) })
   }
 
   #died (code: number | null, signal: NodeJS.Signals | null): void {
@@ -215,7 +243,7 @@ export class EngineProcess {
 
   #watch (): void {
     const running = this.#running
-    if (running == null || this.#killed != null) return
+    if (running == null || this.#killed != null || this.#pausedAt != null) return
     const { limits } = running.options
     const now = performance.now()
     // If our own loop stood still, the engine's progress is waiting in the channel: that time does not count whole.
@@ -226,11 +254,17 @@ export class EngineProcess {
       this.kill({ reason: 'out-of-memory', message: `the engine used ${running.peakBytes} bytes of memory, its limit is ${limits.memoryBytes}` })
     } else if (running.quietMs > limits.stallMs) {
       this.kill({ reason: 'hang', message: `the engine made no progress for ${limits.stallMs} ms` })
-    } else if (now - running.started > limits.wallMs) {
+    } else if (this.#workedMs(running, now) > limits.wallMs) {
       this.kill({ reason: 'hang', message: `the engine was not done after ${limits.wallMs} ms` })
     } else if (this.#outputBytes() > limits.outputBytes) {
       this.kill({ reason: 'output-limit', message: `the engine wrote more than ${limits.outputBytes} bytes` })
     }
+  }
+
+  /** Milliseconds a task took so far, pauses left out. */
+  #workedMs ({ started, pausedMs }: Running, now: number): number {
+    const pausing = this.#pausedAt == null ? 0 : now - Math.max(this.#pausedAt, started)
+    return now - started - pausedMs - pausing
   }
 
   #outputBytes (): number {
@@ -242,7 +276,8 @@ export class EngineProcess {
     const running = this.#running
     if (running == null) return
     this.#channel.write(encodeFrame({ type: 'cancel', id: running.id }))
-    const timer = setTimeout(() => { this.kill({ reason: 'cancelled', message: 'cancelled' }) }, CANCEL_GRACE_MS)
+    // One that is stopped cannot answer.
+    const timer = setTimeout(() => { this.kill({ reason: 'cancelled', message: 'cancelled' }) }, this.#pausedAt == null ? CANCEL_GRACE_MS : 0)
     const { stopWatching, end } = running
     running.stopWatching = () => {
       clearTimeout(timer)

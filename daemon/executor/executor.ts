@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { statfsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import {
 } from './constants.ts'
 import type { EngineProcess, TaskEnd } from './engine-process.ts'
 import { FrameError } from './errors.ts'
-import type { EngineFailure, EngineLimits, EngineOutcome, EngineTask, Executor, ExecutorInit, Workspace } from './index.ts'
+import type { EngineFailure, EngineLimits, EngineOutcome, EngineTask, Executor, ExecutorInit, GuestLimit, RunOptions, Workspace } from './index.ts'
 import { runInline } from './inline.ts'
 import { detectIsolation, type Isolation, type ProcessLimits } from './isolation.ts'
 import { Pool } from './pool.ts'
@@ -21,7 +22,6 @@ export interface ExecutorComponents {
   scratch: string
 }
 
-type RunOptions = NonNullable<Parameters<Executor['run']>[1]>
 type Failed = Extract<EngineOutcome, { ok: false }>
 
 /**
@@ -41,6 +41,9 @@ class EngineExecutor implements Executor {
   /** What the last task ran under: the best guess for the next. */
   #usual: ProcessLimits
   #open: { folder: string, slots: Slots, pool: Pool } | undefined
+  #guestLimit: GuestLimit
+  /** Engines at work for others. */
+  readonly #guestEngines = new Set<EngineProcess>()
 
   constructor ({ scratch }: ExecutorComponents, init: ExecutorInit) {
     this.#scratch = scratch
@@ -55,10 +58,34 @@ class EngineExecutor implements Executor {
       ...init.limits
     }
     this.#usual = this.#processLimits(this.limits)
+    this.#guestLimit = { slots: this.slots, paused: false }
   }
 
   get busy (): number {
     return this.#open?.slots.taken ?? 0
+  }
+
+  get waiting (): number {
+    return this.#open?.slots.waiting ?? 0
+  }
+
+  get guests (): GuestLimit {
+    return { ...this.#guestLimit }
+  }
+
+  limitGuests ({ slots, paused }: GuestLimit): void {
+    if (!Number.isInteger(slots) || slots < 0) throw new RangeError(`${slots} slots for others`)
+    this.#guestLimit = { slots: Math.min(slots, this.slots), paused }
+    for (const engine of this.#guestEngines) {
+      if (paused) engine.pause()
+      else engine.resume()
+    }
+    this.#open?.slots.limitGuests(paused ? 0 : this.#guestLimit.slots)
+  }
+
+  freeBytes (): number {
+    const { bavail, bsize } = statfsSync(this.#scratch)
+    return bavail * bsize
   }
 
   get isolation (): { bwrap: boolean, rlimits: boolean } {
@@ -77,12 +104,13 @@ class EngineExecutor implements Executor {
     await mkdir(engines, { recursive: true, mode: FOLDER_MODE })
     await mkdir(join(folder, 'workspaces'), { mode: FOLDER_MODE })
     try {
-      this.#isolation = await detectIsolation(this.#init.sandbox ?? 'auto', this.limits, engines)
+      this.#isolation = await detectIsolation(this.#init.sandbox ?? 'auto', this.limits, engines, this.#init.niceness)
     } catch (error) {
       await rm(folder, { recursive: true, force: true })
       throw error
     }
     this.#open = { folder, slots: new Slots(this.slots), pool: new Pool(this.#isolation, engines, this.slots, this.#init.idleMs ?? IDLE_MS_DEFAULT) }
+    this.limitGuests(this.#guestLimit)
   }
 
   async stop (): Promise<void> {
@@ -110,9 +138,10 @@ class EngineExecutor implements Executor {
     if (converterById(task.converter, task.version) == null) {
       return { ...failure('conversion', `this build has no converter ${task.converter} ${task.version}`), code: 'unknown-type' }
     }
-    const slot = await open.slots.take(options.signal)
+    const slot = await open.slots.take(options.signal, options.guest)
     if (!slot.ok) return failure(slot.reason, slot.message)
     try {
+      options.onBegin?.()
       return await this.#runInSlot(open.pool, task, options)
     } catch (error) {
       return failure('unavailable', error instanceof Error ? error.message : String(error))
@@ -135,9 +164,15 @@ class EngineExecutor implements Executor {
       taking.then(started => { pool.give(started) }, () => {})
       return failure('cancelled', 'cancelled while an engine process was starting')
     }
+    if (options.guest === true) {
+      this.#guestEngines.add(engine)
+      if (this.#guestLimit.paused) engine.pause()
+    }
     try {
       return await this.#runOn(engine, task, limits, options)
     } finally {
+      // The next task may be this node's own.
+      if (this.#guestEngines.delete(engine)) engine.resume()
       if (engine.alive && !await clear(engine.folder)) engine.kill({ reason: 'unavailable', message: 'its folder could not be emptied' })
       // A killed process must be gone before its slot is free, or there would be more of them than slots.
       if (!engine.alive) await engine.closed

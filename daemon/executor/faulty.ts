@@ -4,6 +4,11 @@
  * - `wrong`: honest work on an input in which one value was changed (or, where the input is binary, one byte of a text
  *   result): the result is whole and well-formed, and wrong. `wrong:0.1` lies about a tenth of the blocks.
  * - `slow`: every block takes ten times as long, and holds its slot for it. `slow:3` makes it three times.
+ * - `silent`: blocks are taken and never answered, while everything else goes on as usual. `silent:0.1` does it to a tenth of them.
+ * - `drop`: the work is done and its result lost, or all connections are reset instead, as often the one as the other. `drop:0.2`
+ *   does it to a fifth of the blocks, without a number to a tenth.
+ *
+ * Conversions that answer within the call (`runInline` without a signal) are always answered: nothing could end the wait.
  */
 import { open, rename, copyFile, constants } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -19,19 +24,28 @@ const SLOW_FACTOR = 10
 /** Milliseconds a slow block takes at least, so that a slow no-op is slow too. */
 const SLOW_MS_MIN = 20
 
+/** Share of blocks dropped without a number of its own: enough to be seen, few enough for a job to end. */
+const DROP_SHARE = 0.1
+
 export interface Faults {
   /** Probability of a lie per block. */
   wrong: number
+  /** Probability that a block is never answered. */
+  silent: number
+  /** Probability that a result is lost or the connections are reset. */
+  drop: number
   /** Times as long as honest work; 1 is not slow. */
   slow: number
 }
 
-/** Reads the faults of a profile; those that are not the executor's (`drop`, `overprice`, ...) are left to others. Throws RangeError. */
+/** Reads the faults of a profile; those that are not the executor's (`overprice`, `crash-loop`) are left to others. Throws RangeError. */
 export function readFaults (faults: string[]): Faults {
-  const result: Faults = { wrong: 0, slow: 1 }
+  const result: Faults = { wrong: 0, silent: 0, drop: 0, slow: 1 }
   for (const fault of faults) {
     const [name = '', value] = fault.split(':')
     if (name === 'wrong') result.wrong = numberIn(fault, value, 1, 0, 1)
+    if (name === 'silent') result.silent = numberIn(fault, value, 1, 0, 1)
+    if (name === 'drop') result.drop = numberIn(fault, value, DROP_SHARE, 0, 1)
     if (name === 'slow') result.slow = numberIn(fault, value, SLOW_FACTOR, 1, 1e6)
   }
   return result
@@ -46,24 +60,27 @@ function numberIn (fault: string, value: string | undefined, initial: number, mi
 
 /**
  * The executor with the given faults; the executor itself if it has none of them. `random` gives numbers in [0, 1) and
- * makes the lies repeatable. Throws RangeError for a fault it cannot read.
+ * makes the faults repeatable; `reset` resets this node's connections. Throws RangeError for a fault it cannot read.
  */
-export function withFaults (executor: Executor, faults: string[], random: () => number): Executor {
+export function withFaults (executor: Executor, faults: string[], random: () => number, reset: () => void = () => {}): Executor {
   const read = readFaults(faults)
-  return read.wrong === 0 && read.slow === 1 ? executor : new FaultyExecutor(executor, read, random)
+  return read.wrong === 0 && read.slow === 1 && read.silent === 0 && read.drop === 0 ? executor : new FaultyExecutor(executor, read, random, reset)
 }
 
 class FaultyExecutor implements Executor {
   readonly #inner: Executor
   readonly #faults: Faults
   readonly #random: () => number
+  readonly #reset: () => void
+  readonly #stopping = new AbortController()
   /** A slow block holds one of these for its whole time: the slots inside are free once the honest work is done. */
   #slots: Slots
 
-  constructor (inner: Executor, faults: Faults, random: () => number) {
+  constructor (inner: Executor, faults: Faults, random: () => number, reset: () => void) {
     this.#inner = inner
     this.#faults = faults
     this.#random = random
+    this.#reset = reset
     this.#slots = new Slots(inner.slots)
   }
 
@@ -75,6 +92,23 @@ class FaultyExecutor implements Executor {
     return this.#faults.slow > 1 ? this.#slots.taken : this.#inner.busy
   }
 
+  get waiting (): number {
+    return this.#faults.slow > 1 ? this.#slots.waiting : this.#inner.waiting
+  }
+
+  get guests (): Executor['guests'] {
+    return this.#inner.guests
+  }
+
+  limitGuests (limit: Executor['guests']): void {
+    this.#inner.limitGuests(limit)
+    this.#slots.limitGuests(limit.paused ? 0 : limit.slots)
+  }
+
+  freeBytes (): number {
+    return this.#inner.freeBytes()
+  }
+
   get isolation (): Executor['isolation'] {
     return this.#inner.isolation
   }
@@ -82,10 +116,12 @@ class FaultyExecutor implements Executor {
   async start (): Promise<void> {
     await this.#inner.start()
     this.#slots = new Slots(this.#inner.slots)
+    this.limitGuests(this.#inner.guests)
   }
 
   async stop (): Promise<void> {
     this.#slots.close()
+    this.#stopping.abort()
     await this.#inner.stop()
   }
 
@@ -94,6 +130,11 @@ class FaultyExecutor implements Executor {
   }
 
   async run (task: EngineTask, options: Parameters<Executor['run']>[1] = {}): Promise<EngineOutcome> {
+    if (this.#draw(this.#faults.silent)) return await this.#unanswered(options.signal)
+    return await this.#dropped(this.#run(task, options), options.signal)
+  }
+
+  async #run (task: EngineTask, options: NonNullable<Parameters<Executor['run']>[1]>): Promise<EngineOutcome> {
     const work = async (): Promise<EngineOutcome> => {
       if (!this.#lies()) return await this.#inner.run(task, options)
       const types = converterById(task.converter)
@@ -102,7 +143,7 @@ class FaultyExecutor implements Executor {
       return lied || !outcome.ok ? outcome : await this.#wrongOutput(outcome, formOf(types?.to ?? ''))
     }
     if (this.#faults.slow === 1) return await work()
-    const slot = await this.#slots.take(options.signal)
+    const slot = await this.#slots.take(options.signal, options.guest)
     if (!slot.ok) return { ok: false, reason: slot.reason, message: slot.message, cpuMs: 0, wallMs: 0 }
     try {
       return await this.#slowed(work(), options.signal)
@@ -112,12 +153,33 @@ class FaultyExecutor implements Executor {
   }
 
   runInline (converter: string, parameters: Parameters<Executor['runInline']>[1], input: Uint8Array, signal?: AbortSignal): Promise<EngineOutcome> | EngineOutcome {
+    if (signal != null && this.#draw(this.#faults.silent)) return this.#unanswered(signal)
     const outcome = this.#inner.runInline(converter, parameters, this.#lies() ? this.#wrongBytes(input, 'bytes') ?? input : input, signal)
-    return this.#faults.slow === 1 ? outcome : this.#slowed(outcome, signal)
+    const slowed = this.#faults.slow === 1 ? outcome : this.#slowed(outcome, signal)
+    return signal == null || this.#faults.drop === 0 ? slowed : this.#dropped(slowed, signal)
   }
 
   #lies (): boolean {
-    return this.#faults.wrong > 0 && this.#random() < this.#faults.wrong
+    return this.#draw(this.#faults.wrong)
+  }
+
+  #draw (probability: number): boolean {
+    return probability > 0 && this.#random() < probability
+  }
+
+  /** Waits until nobody wants an answer any more. */
+  async #unanswered (signal?: AbortSignal): Promise<EngineOutcome> {
+    const started = performance.now()
+    const over = signal == null ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal])
+    if (!over.aborted) await new Promise<void>(resolve => { over.addEventListener('abort', () => { resolve() }, { once: true }) })
+    return { ok: false, reason: 'cancelled', message: 'cancelled', cpuMs: 0, wallMs: performance.now() - started }
+  }
+
+  async #dropped (work: Promise<EngineOutcome> | EngineOutcome, signal?: AbortSignal): Promise<EngineOutcome> {
+    const outcome = await work
+    if (!outcome.ok || !this.#draw(this.#faults.drop)) return outcome
+    if (this.#draw(0.5)) this.#reset()
+    return await this.#unanswered(signal)
   }
 
   async #slowed (work: Promise<EngineOutcome> | EngineOutcome, signal?: AbortSignal): Promise<EngineOutcome> {

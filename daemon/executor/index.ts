@@ -55,19 +55,47 @@ export type EngineOutcome =
   | { ok: true, output: { path: string, size: number } | { bytes: Uint8Array }, units?: number, cpuMs: number, wallMs: number }
   | { ok: false, reason: EngineFailure, message: string, code?: string, details?: Record<string, unknown>, cpuMs: number, wallMs: number }
 
+/** What engines may do for others now. Work of this node itself is not limited by it. */
+export interface GuestLimit {
+  /** Engine processes that may work for others at once, from 0 to the executor's slots. */
+  slots: number
+  /** Stops the engines that work for others: they keep their memory and use no CPU until it is lifted. */
+  paused: boolean
+}
+
+export interface RunOptions {
+  signal?: AbortSignal
+  onProgress?: (done: number) => void
+  /** It is work for others: `limitGuests` holds for it. @default false */
+  guest?: boolean
+  /** It has its slot: from now on it is at work, and was not before. */
+  onBegin?: () => void
+}
+
 export interface Executor {
   /** Engine processes that may run at once. */
   readonly slots: number
   /** Tasks running now. */
   readonly busy: number
+  /** Tasks that wait for a slot. */
+  readonly waiting: number
+  /** What holds for work for others. */
+  readonly guests: GuestLimit
   /** How converters are isolated on this machine, for `status` and adverts. */
   readonly isolation: { bwrap: boolean, rlimits: boolean }
   start: () => Promise<void>
   /** Kills what runs (`unavailable`) and removes every workspace. */
   stop: () => Promise<void>
   workspace: () => Promise<Workspace>
+  /**
+   * Limits work for others from now on. Of what runs beyond the new slots nothing is stopped; `paused` stops it all at once, and what it
+   * misses meanwhile counts against no limit of time.
+   */
+  limitGuests: (limit: GuestLimit) => void
+  /** Bytes free where workspaces lie. Throws the system's error. */
+  freeBytes: () => number
   /** Waits for a slot in order of arrival. Never rejects for what an engine does. */
-  run: (task: EngineTask, options?: { signal?: AbortSignal, onProgress?: (done: number) => void }) => Promise<EngineOutcome>
+  run: (task: EngineTask, options?: RunOptions) => Promise<EngineOutcome>
   /** Runs an `inline` converter on small bytes in this process without any queueing; the hot path of small blocks. */
   runInline: (converter: string, parameters: Parameters, input: Uint8Array, signal?: AbortSignal) => Promise<EngineOutcome> | EngineOutcome
 }
@@ -80,8 +108,14 @@ export interface ExecutorInit {
   limits?: Partial<EngineLimits>
   /** Milliseconds an idle engine process is kept warm. @default 30000 */
   idleMs?: number
+  /** How far engines stand back behind other processes (`nice`), where that program is present. @default 0 */
+  niceness?: number
 }
 
+export {
+  createAvailability, decideAvailability, type Availability, type AvailabilityComponents, type AvailabilityPolicy, type AvailabilityService, type MachineSample
+} from './availability.ts'
+export { NICENESS } from './constants.ts'
 export { createExecutor, type ExecutorComponents } from './executor.ts'
 export { withFaults } from './faulty.ts'
 export { IsolationError } from './errors.ts'

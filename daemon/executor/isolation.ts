@@ -22,6 +22,8 @@ export interface Isolation {
   prlimit?: string
   /** Ends a process when the daemon dies, where bwrap does not. */
   setpriv?: string
+  /** Lets engines stand back behind other processes, by so much. */
+  nice?: { file: string, by: number }
 }
 
 /** Limits that hold for a process as long as it lives. */
@@ -47,6 +49,8 @@ export function launch (isolation: Isolation, limits: ProcessLimits, folder: str
   if (isolation.bwrap != null) command = [isolation.bwrap, ...mounts(folder), '--', ...command]
   command = [...rlimits(isolation, limits), ...command]
   if (isolation.bwrap == null && isolation.setpriv != null) command = [isolation.setpriv, '--pdeathsig', 'KILL', '--', ...command]
+  // Before anything is started by it: niceness is inherited, and set for one thread at a time.
+  if (isolation.nice != null) command = [isolation.nice.file, '-n', String(isolation.nice.by), ...command]
   const [file = process.execPath, ...args] = command
   return { file, args, env: environment(inside), folder: inside }
 }
@@ -125,12 +129,14 @@ function codeFolders (): string[] {
  * What isolates on this machine: each program is tried, not only looked for. Throws IsolationError if `require`d
  * isolation is missing or does not work, saying why.
  */
-export async function detectIsolation (sandbox: 'auto' | 'require' | 'off', limits: ProcessLimits, folder: string): Promise<Isolation> {
+export async function detectIsolation (sandbox: 'auto' | 'require' | 'off', limits: ProcessLimits, folder: string, niceness = 0): Promise<Isolation> {
   // Engine processes load what the daemon has loaded.
   flushCompileCache()
   const isolation: Isolation = {}
+  const nice = niceness > 0 ? findProgram('nice') : undefined
+  if (nice != null) isolation.nice = { file: nice, by: niceness }
   const prlimit = findProgram('prlimit')
-  if (prlimit != null && await failure({ prlimit }, limits, folder) == null) isolation.prlimit = prlimit
+  if (prlimit != null && await failure({ ...isolation, prlimit }, limits, folder) == null) isolation.prlimit = prlimit
   const setpriv = findProgram('setpriv')
   if (setpriv != null && await failure({ ...isolation, setpriv }, limits, folder) == null) isolation.setpriv = setpriv
   if (sandbox === 'off') return isolation

@@ -21,10 +21,14 @@ export function withThroughput (executor: Executor, known: Record<string, number
   return {
     get slots () { return executor.slots },
     get busy () { return executor.busy },
+    get waiting () { return executor.waiting },
+    get guests () { return executor.guests },
     get isolation () { return executor.isolation },
     start: () => executor.start(),
     stop: () => executor.stop(),
     workspace: () => executor.workspace(),
+    limitGuests: limit => { executor.limitGuests(limit) },
+    freeBytes: () => executor.freeBytes(),
     runInline: (...args) => executor.runInline(...args),
     run: async (task, options) => {
       const outcome = await executor.run(task, options)

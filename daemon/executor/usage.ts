@@ -9,7 +9,7 @@ export interface Usage {
 }
 
 /** Milliseconds per tick of the CPU times in /proc: USER_HZ is 100 on every architecture Node runs on. */
-const TICK_MS = 10
+export const TICK_MS = 10
 
 /** Descendants looked at; an engine has a handful. */
 const PROCESSES_MAX = 256

@@ -80,3 +80,9 @@ export const CONNECT_MS_MAX = 20_000
 /** Characters of a multiaddr in a request, and of the reason of a ban. */
 export const ADDRESS_MAX = 1000
 export const BAN_REASON_MAX = 200
+
+/** Milliseconds that blocks of others may still run after `POST /drain` says nothing else: blocks are cut for seconds, and a large one may take minutes. */
+export const DRAIN_MS_DEFAULT = 300_000
+
+/** Milliseconds a drain may be given, at most: a day, far beyond what any block may take. */
+export const DRAIN_MS_MAX = 86_400_000

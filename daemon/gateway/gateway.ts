@@ -59,7 +59,7 @@ class HttpGateway implements Gateway {
       peerRoutes(server, node, this.#stopping.signal)
       jobRoutes(server, node, this.#stopping.signal)
       eventRoutes(server, this.#events)
-      if (init.uploads != null) uploadRoutes(server, init.uploads)
+      if (init.uploads != null) uploadRoutes(server, node, init.uploads)
     })
   }
 

@@ -9,7 +9,7 @@
  * await dataDir.writeSecret('api', gateway.url)
  * ```
  */
-import type { JobEvent, JobReport, JobRequest } from '../coordinator/index.ts'
+import type { JobEvent, JobLook, JobReport, JobRequest } from '../coordinator/index.ts'
 import type { Log } from '../log.ts'
 import type { BanInfo, NetworkView, NodeFilter, NodePage, PeerInfo, PostedPrice } from './network-types.ts'
 
@@ -21,14 +21,26 @@ export interface NodeStatus {
   multiaddrs: string[]
   /** Base URL of the API. */
   api: string
-  state: 'starting' | 'ready' | 'draining' | 'stopping'
+  /** `drained`: takes no work from others, and has none left. */
+  state: 'starting' | 'ready' | 'draining' | 'drained' | 'stopping'
   /** Greeted peers, now connected. */
   peers: number
   uptimeSeconds: number
   executor: { slots: number, busy: number, bwrap: boolean, rlimits: boolean }
+  /** How much it does for others by its policy. */
+  availability?: NodeAvailability
   load: { leases: number, active: number, jobs: number }
   pid: number
   dataDir: string
+}
+
+export interface NodeAvailability {
+  /** Engines that may work for others. */
+  slots: number
+  /** Engines at work for others are stopped. */
+  paused: boolean
+  /** Why it is less than all, for instance "on battery". */
+  reason?: string
 }
 
 /** One thing `weft doctor` looked at. */
@@ -78,15 +90,27 @@ export interface NodeApi {
   converters: () => ConverterView[]
   submit: (request: JobRequest) => Promise<JobReport>
   jobs: () => JobReport[]
+  /** With `why`, while it has not ended. */
   job: (id: string) => JobReport | undefined
+  /** What of it is not done, and who has it; at most `limit` blocks, and none once it has ended. */
+  blocks: (id: string, options: { limit: number }) => JobLook | undefined
   /** Resolves to the final report. */
   wait: (id: string, options: { signal: AbortSignal }) => Promise<JobReport | undefined>
   cancel: (id: string) => Promise<JobReport | undefined>
+  /** Goes on with a job that ended badly, from what it had done; a running job is left as it is. ApiError `not-resumable` if it cannot be. */
+  resume: (id: string) => Promise<JobReport | undefined>
   /** Calls `listener` for every job event until the returned function is called. */
   subscribe: (listener: (event: JobEvent) => void) => () => void
   metrics: () => Promise<string>
   /** Looks at this node from within, and asks neighbours to dial back. */
   doctor: (options: { signal: AbortSignal }) => Promise<DoctorReport>
+  /**
+   * Takes no more work from others: hands back what has not begun, and after `deadlineMs` what still runs, too. Own jobs go on, and new ones may
+   * come. Returns at once; `status().state` is `drained` when nothing is left. Again sets a new deadline. ApiError `interrupted` if the node is stopping.
+   */
+  drain: (options: { deadlineMs: number }) => void
+  /** Takes work from others again, after `drain`. ApiError `interrupted` if the node is stopping. */
+  resumeWork: () => void
   /** Begins shutdown: drains, then stops. */
   shutdown: () => void
 }
@@ -105,7 +129,10 @@ export interface GatewayInit {
   token: string
   /** Folders jobs may read and write, besides the owner's token which may use any path. */
   roots: string[]
-  /** Folder for uploaded inputs (`POST /uploads`), made on first use and emptied at stop. Absent: no uploads. */
+  /**
+   * Folder for uploaded inputs (`POST /uploads`), made on first use. What no unfinished job reads is removed at start and at stop. Absent: no
+   * uploads.
+   */
   uploads?: string
 }
 

@@ -22,6 +22,7 @@ const REFUSED: Record<JobErrorCode, number> = {
   'input-changed': 409,
   cancelled: 409,
   interrupted: 409,
+  'not-resumable': 409,
   'input-unreadable': 422,
   'bad-input': 422,
   contradiction: 422,

@@ -31,8 +31,8 @@ export async function openSequence (db?: Level<string, Uint8Array>): Promise<Seq
       // A clock that is right again after it was far ahead: the old reservation would hold for ever.
       if (next > reserved || reserved > limit) {
         const ahead = Math.max(next, now + SEQUENCE_RESERVED_MS)
-        await write(ahead)
-        reserved = ahead
+        // Where the disk takes no writes the clock alone keeps it increasing over a crash; tried again with the next one.
+        if (await write(ahead).then(() => true, () => false)) reserved = ahead
       }
       last = next
       isReserved = false

@@ -14,6 +14,7 @@ import { dhtGuard, limitDht, senderNow, toldAddresses } from './dht-limits.ts'
 import { bounded, gate, type Greeter } from './gate.ts'
 import type { GossipRouter } from './gossip-router.ts'
 import { lazyNoise } from './lazy-noise.ts'
+import type { Links } from './links.ts'
 import { override } from './override.ts'
 import { boundPeerStore } from './peer-store.ts'
 import { withQuota, type Datastore } from './quota.ts'
@@ -42,6 +43,8 @@ export interface HostInit {
   gater: Gater
   /** Hears how each dial of an address ended. */
   dials: DialObserver
+  /** Faults of the links, in test networks. @default none */
+  links?: Links
 }
 
 /** Who is dialled and who is let in. */
@@ -78,7 +81,7 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
     ...(init.datastore == null ? {} : { datastore: init.datastore }),
     nodeInfo: { name: 'weft', userAgent: init.agent },
     addresses: { listen: init.listen, announce: init.announce },
-    transports: await transports([...init.listen, ...init.dial], init.dials),
+    transports: await transports([...init.listen, ...init.dial], init.dials, init.links),
     ...(init.local == null ? {} : { peerDiscovery: [await localDiscovery(init.local)] }),
     connectionEncrypters: [tls(), lazyNoise()],
     streamMuxers: [yamux({
@@ -143,6 +146,7 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
       gossip: (components): GossipSub => init.gossip.create(components, greeter)
     }
   })
+  init.links?.govern(host)
   boundPeerStore(host.peerStore, peer => host.getConnections(peer).length > 0)
   return host
 }
@@ -159,19 +163,21 @@ async function localDiscovery ({ serviceTag, found }: NonNullable<HostInit['loca
 }
 
 /** TCP always; the transport within one process only where an address asks for it. */
-async function transports (addresses: string[], dials: DialObserver): Promise<NonNullable<Libp2pInit['transports']>> {
+async function transports (addresses: string[], dials: DialObserver, links: Links | undefined): Promise<NonNullable<Libp2pInit['transports']>> {
   const overTcp = tcp()
-  const used: NonNullable<Libp2pInit['transports']> = [components => observed(overTcp(components), dials)]
+  const used: NonNullable<Libp2pInit['transports']> = [components => observed(overTcp(components), dials, links)]
   if (!addresses.some(address => address.startsWith('/memory/'))) return used
   const { memory } = await import('@libp2p/memory')
   return [...used, memory()]
 }
 
 /** libp2p remembers that a peer could not be dialled, but not at which address. */
-function observed (transport: Transport, { succeeded, failed }: DialObserver): Transport {
+function observed (transport: Transport, { succeeded, failed }: DialObserver, links: Links | undefined): Transport {
   return override(transport, {
     dial: async (address, options) => {
       try {
+        const peer = links == null ? undefined : address.getComponents().findLast(({ name }) => name === 'p2p')?.value
+        if (peer != null) await links?.reach(peer, options.signal)
         const connection = await transport.dial(address, options)
         succeeded(address)
         return connection

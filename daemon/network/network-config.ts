@@ -8,6 +8,7 @@ import type { Identity } from '../trust/index.ts'
 import { checkLists } from './access.ts'
 import { AGENT_CHARS_MAX, BOOTSTRAP_ADDRESSES_MAX, NETWORK_NAME_CHARS_MAX, ROLES_MAX, ROLE_CHARS_MAX } from './constants.ts'
 import { NetworkConfigError } from './errors.ts'
+import type { Links } from './links.ts'
 import { SECRET_BYTES } from './proof.ts'
 
 export interface NetworkConfig {
@@ -45,6 +46,8 @@ export interface NetworkInit {
   db?: Level<string, Uint8Array>
   validators?: Validators
   selectors?: Selectors
+  /** Faults of the links, for test networks. @default none */
+  links?: Links
   /** @default HELLO_TIMEOUT_MS */
   helloTimeoutMs?: number
 }

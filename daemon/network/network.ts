@@ -14,6 +14,7 @@ import type { Network } from './index.ts'
 import { createComponentLogger } from './logger.ts'
 import { neighbourStore } from './neighbour-store.ts'
 import { checkConfig, endsAt, parseAddress, parseBootstrap, type NetworkInit } from './network-config.ts'
+import { PeerDatastore } from './peer-datastore.ts'
 import { mdnsTag } from './proof.ts'
 import { RttMonitor } from './rtt.ts'
 import { WeftNetwork } from './weft-network.ts'
@@ -50,13 +51,14 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
     agent: config.agent ?? 'weft',
     logger: createComponentLogger(log, config.verbose ?? false),
     ...(config.mdns === true ? { local: { serviceTag: mdnsTag(config.name, config.secret), found: peer => { network?.found(peer) } } } : {}),
-    ...(init.db == null ? {} : { datastore: sublevel(init.db, 'peers') }),
+    ...(init.db == null ? {} : { datastore: new PeerDatastore(sublevel(init.db, 'peers'), log) }),
+    ...(init.links == null ? {} : { links: init.links }),
     dht: {
       protocol: `/weft/${config.name}/kad/1.0.0`,
       mode: config.dhtMode,
       validators: init.validators ?? {},
       selectors: init.selectors ?? {},
-      ...(init.db == null ? {} : { datastore: sublevel(init.db, 'dht') })
+      ...(init.db == null ? {} : { datastore: new LevelDatastore(sublevel(init.db, 'dht')) })
     },
     gossip: router,
     gater: {
@@ -103,6 +105,6 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
   return network
 }
 
-function sublevel (db: Level<string, Uint8Array>, name: string): LevelDatastore {
-  return new LevelDatastore(db.sublevel<string, Uint8Array>(name, { keyEncoding: 'utf8', valueEncoding: 'view' }) as unknown as Level<string, Uint8Array>)
+function sublevel (db: Level<string, Uint8Array>, name: string): Level<string, Uint8Array> {
+  return db.sublevel<string, Uint8Array>(name, { keyEncoding: 'utf8', valueEncoding: 'view' }) as unknown as Level<string, Uint8Array>
 }

@@ -1,31 +1,40 @@
 /** The data directory: made on first use, locked while open, versioned, private to its user. */
-import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Level } from 'level'
 import { openBlockStore } from './block-store.ts'
-import { DATA_DIR_VERSION, DIRECTORY_MODE, SECRET_MODE } from './constants.ts'
-import { DataDirError, DataDirLockedError, DataDirVersionError } from './errors.ts'
+import { DIRECTORY_MODE } from './constants.ts'
+import { DataDirError, DataDirLockedError, DataDirVersionError, saysNoSpace } from './errors.ts'
+import { GuardedLevel, type GuardedLevelInit } from './guarded-level.ts'
 import { openJournal } from './journal.ts'
-import type { BlockStore, DataDir, Journal } from './index.ts'
+import { migrate, readVersion } from './versions.ts'
+import { writeFileAtomically } from './write-file.ts'
+import type { BlockStore, DataDir, Journal, StoreLimits } from './index.ts'
 
-/** Numbered forward migrations: entry n brings version n + 1 to version n + 2. Empty while there is one version. */
-const MIGRATIONS: Array<(path: string) => Promise<void>> = []
+export interface DataDirInit extends StoreLimits {
+  /** Told of a database that failed and was mended. @default nobody */
+  log?: GuardedLevelInit['log']
+}
+
+/** Files of a run that was killed while it wrote them; none is anything to anybody. */
+export const LEFT_BEHIND = /^(trial-[0-9a-f-]{36}|.+\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/
 
 /**
  * Opens (and on first use makes) a data directory.
  *
  * @throws DataDirLockedError, DataDirVersionError, DataDirError
  */
-export async function openDataDir (path: string): Promise<DataDir> {
+export async function openDataDir (path: string, { log, ...limits }: DataDirInit = {}): Promise<DataDir> {
   await makeDirectory(path)
-  await checkVersion(path)
-  const db = await openDatabase(path)
+  // Looked at before anything is touched: what a newer program wrote stays as it is.
+  const version = await readVersion(path).catch(error => { throw explain(error, path) })
+  const db = await openDatabase(path, log == null ? {} : { log })
   try {
+    await migrate({ path, db }, version)
+    for (const name of await readdir(path)) if (LEFT_BEHIND.test(name)) await rm(join(path, name), { force: true })
     const scratch = join(path, 'scratch')
     await rm(scratch, { recursive: true, force: true })
     await mkdir(scratch, { mode: DIRECTORY_MODE })
-    const blocks = await openBlockStore(join(path, 'blocks'))
+    const blocks = await openBlockStore(join(path, 'blocks'), { ...limits, told: path })
     const dir = new OpenDataDir(path, scratch, db, blocks)
     await dir.writeSecret('pid', `${process.pid}\n`)
     return dir
@@ -38,12 +47,12 @@ export async function openDataDir (path: string): Promise<DataDir> {
 class OpenDataDir implements DataDir {
   readonly path: string
   readonly scratch: string
-  readonly db: Level<string, Uint8Array>
+  readonly db: GuardedLevel
   readonly blocks: BlockStore
   readonly #journals = new Map<string, Journal>()
   #closed = false
 
-  constructor (path: string, scratch: string, db: Level<string, Uint8Array>, blocks: BlockStore) {
+  constructor (path: string, scratch: string, db: GuardedLevel, blocks: BlockStore) {
     this.path = path
     this.scratch = scratch
     this.db = db
@@ -52,21 +61,12 @@ class OpenDataDir implements DataDir {
 
   journal (name: string): Journal {
     let journal = this.#journals.get(name)
-    if (journal == null) this.#journals.set(name, journal = openJournal(this.db, name))
+    if (journal == null) this.#journals.set(name, journal = openJournal(this.db, name, bytes => this.blocks.beside(bytes)))
     return journal
   }
 
   async writeSecret (name: string, data: Uint8Array | string): Promise<void> {
-    const target = join(this.path, name)
-    const aside = `${target}.${randomUUID()}`
-    const handle = await open(aside, 'wx', SECRET_MODE)
-    try {
-      await handle.writeFile(data)
-      await handle.datasync()
-    } finally {
-      await handle.close()
-    }
-    await rename(aside, target)
+    await writeFileAtomically(join(this.path, name), data)
   }
 
   async readFile (name: string): Promise<Uint8Array | undefined> {
@@ -86,9 +86,13 @@ class OpenDataDir implements DataDir {
     if (this.#closed) return
     this.#closed = true
     for (const journal of this.#journals.values()) await journal.close()
-    await rm(this.scratch, { recursive: true, force: true })
-    await this.removeFile('pid')
-    await this.db.close()
+    try {
+      await rm(this.scratch, { recursive: true, force: true })
+      await this.removeFile('pid')
+    } finally {
+      // Whatever the disk says: the lock goes with it.
+      await this.db.close()
+    }
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
@@ -105,28 +109,9 @@ async function makeDirectory (path: string): Promise<void> {
   }
 }
 
-async function checkVersion (path: string): Promise<void> {
-  const file = join(path, 'version')
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw explain(error, path)
-    await writeFile(file, `${DATA_DIR_VERSION}\n`, { mode: SECRET_MODE }).catch(cause => { throw explain(cause, path) })
-    return
-  }
-  const found = Number(text.trim())
-  if (!Number.isSafeInteger(found) || found < 1) throw new DataDirError(`${file} does not hold a version number: restore it, or move ${path} away to start anew`)
-  if (found > DATA_DIR_VERSION) throw new DataDirVersionError(`${path} has format ${found}, this program knows up to ${DATA_DIR_VERSION}: use a newer weft`)
-  for (let version = found; version < DATA_DIR_VERSION; version++) {
-    await MIGRATIONS[version - 1]?.(path)
-    await writeFile(file, `${version + 1}\n`, { mode: SECRET_MODE })
-  }
-}
-
 /** The database's own lock (held by the kernel, gone with the process) is the directory's lock. */
-export async function openDatabase (path: string, { createIfMissing = true } = {}): Promise<Level<string, Uint8Array>> {
-  const db = new Level<string, Uint8Array>(join(path, 'db'), { keyEncoding: 'utf8', valueEncoding: 'view', createIfMissing })
+export async function openDatabase (path: string, { createIfMissing = true, log }: Partial<GuardedLevelInit> = {}): Promise<GuardedLevel> {
+  const db = new GuardedLevel(path, { createIfMissing, ...(log == null ? {} : { log }) })
   try {
     await db.open()
     return db
@@ -144,7 +129,7 @@ function explain (error: unknown, path: string): Error {
   if (error instanceof DataDirError || error instanceof DataDirLockedError || error instanceof DataDirVersionError) return error
   const { code, message } = error as NodeJS.ErrnoException
   const reasons: Record<string, string> = {
-    EACCES: 'no permission', EPERM: 'no permission', ENOSPC: 'the disk is full', EROFS: 'the file system is read-only', ENOTDIR: 'a part of the path is a file', EEXIST: 'a file is in the way'
+    EACCES: 'no permission', EPERM: 'no permission', EROFS: 'the file system is read-only', ENOTDIR: 'a part of the path is a file', EEXIST: 'a file is in the way'
   }
-  return new DataDirError(`cannot use the data directory ${path}: ${reasons[code ?? ''] ?? message}; choose another with WEFT_HOME or mend it`, { cause: error })
+  return new DataDirError(`cannot use the data directory ${path}: ${saysNoSpace(error) ? 'the disk is full' : reasons[code ?? ''] ?? message}; choose another with WEFT_HOME or mend it`, { cause: error })
 }

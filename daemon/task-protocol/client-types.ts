@@ -1,6 +1,6 @@
 /** What the requester's side is made of, and what it needs. */
 import type { Connection } from '@libp2p/interface'
-import type { LoopDelay } from '../health/index.ts'
+import type { LoopDelay, Monitor } from '../health/index.ts'
 import type { Log } from '../log.ts'
 import type { Network } from '../network/index.ts'
 import type { BlockStore, StoredBlock } from '../store/index.ts'
@@ -14,6 +14,8 @@ export interface TaskClientComponents {
   store: Pick<BlockStore, 'sink'>
   identity: Pick<Identity, 'peerId' | 'nodeKey'>
   loopDelay: Pick<LoopDelay, 'worst'>
+  /** Watches over the workers. @default without a beacon: beats on the leases are judged */
+  monitor?: Pick<Monitor, 'watch'>
   log: Log
   /**
    * Takes a block that came into the store for an attempt nobody waits for any more: its job left, was told that the attempt is over, or

@@ -54,8 +54,21 @@ export const BATCH_MAX = 4096
 /** Leases one worker serves at a time: 32 × (window + held results) is below 320 MiB, and slots stay meaningful. */
 export const LEASES_MAX = 32
 
-/** Milliseconds between beats, both ways; the failure detector's limits are multiples of this. */
+/** Milliseconds between beats, both ways, that a worker grants; the failure detector's limits without a beacon are multiples of this. */
 export const HEARTBEAT_MS = 500
+
+/** The least and the most often a peer may make us beat, in milliseconds: seldom enough to cost nothing, often enough for a verdict in time. */
+export const BEAT_MS_MIN = 50
+export const BEAT_MS_MAX = 1000
+
+/** Bytes of a beacon's id: nobody guesses one of 2^64. */
+export const BEACON_ID_BYTES = 8
+
+/** Bytes of a beacon's key. */
+export const BEACON_KEY_BYTES = 32
+
+/** Highest UDP port. */
+export const PORT_MAX = 65535
 
 /** Milliseconds a refused peer should wait before it asks again. */
 export const RETRY_AFTER_MS = 1000
@@ -161,3 +174,54 @@ export const CLOSE_MS = 1000
 
 /** Milliseconds the other side of a lease stream has to close its half once ours is: what was sent last is then with it. */
 export const LINGER_MS = 10_000
+
+/** Milliseconds a finished result waits for its requester to come back: longer than a crash, a restart and a slow disk check take together. */
+export const KEEP_FINISHED_MS = 600_000
+
+/** Bytes of small finished results kept in memory for requesters that are gone: some 500 of the largest that ride a lease. */
+export const FINISHED_MEMORY_BYTES = 32 << 20
+
+/** Bytes of large finished results kept on disk: a score of blocks of the usual size, and little beside what DISK_RESERVE_BYTES leaves free. */
+export const FINISHED_DISK_BYTES = 1 << 30
+
+/** Finished results kept at a time, whatever their size. */
+export const FINISHED_ENTRIES_MAX = 4096
+
+/** Milliseconds a conversion runs on after its lease was lost: a requester that lives reconnects within seconds; a dead one must not hold an engine. */
+export const ORPHAN_MS = 10_000
+
+/** Milliseconds engines may be stopped before what they have is handed back: beyond it others wait longer than converting anew takes. */
+export const PAUSE_HAND_BACK_MS = 10_000
+
+/** Milliseconds from a drain's deadline for what is finished or handed back to be taken; then leases end, which tells the same. A slow link needs a few round trips. */
+export const DRAIN_DELIVER_MS = 5_000
+
+/** Milliseconds after which one who was turned away by a draining worker may ask again: a drain lasts seconds or hours, asking is cheap. */
+export const DRAINING_RETRY_MS = 10_000
+
+/** Milliseconds an order is taken to last before any was measured: blocks are cut for one to two seconds. */
+export const ORDER_MS_DEFAULT = 1_500
+
+/** Orders for engines that may be at work or wait here per engine, of all requesters together: half a minute of work; more waits better elsewhere. */
+export const ORDERS_PER_SLOT = 16
+
+/** Milliseconds a hint to ask again says at least: below it asking costs more than waiting. */
+export const RETRY_AFTER_MS_MIN = 100
+
+/** Milliseconds a hint says at most: what is known of a queue does not hold for longer. */
+export const RETRY_AFTER_MS_MAX = 60_000
+
+/** Bytes of disk left free for everybody else on the machine, and for what grows beyond its estimate. */
+export const DISK_RESERVE_BYTES = 512 * 2 ** 20
+
+/** Times its input that an output is expected to have, up to what the order allows. Only a guess: the limit of each output holds besides. */
+export const OUTPUT_ESTIMATE = 2
+
+/** Bytes an output is expected to have at least. */
+export const OUTPUT_ESTIMATE_MIN = 16 << 20
+
+/** Share of what can be given of the disk that the orders of one requester may hold, beyond its first. */
+export const DISK_SHARE_MAX = 0.5
+
+/** Milliseconds a look at the free space is good for: asking the file system is quick, asking it per order is waste. */
+export const DISK_LOOK_MS = 500

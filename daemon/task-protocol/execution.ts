@@ -14,6 +14,8 @@ const NO_BYTES = new Uint8Array(0)
 export interface RunOptions {
   signal: AbortSignal
   onProgress: (done: number) => void
+  /** It has its engine. */
+  onBegin: () => void
 }
 
 /** The job's parameters merged with the block's slice. Throws for a slice that is not a canonical map. */
@@ -36,9 +38,9 @@ export function runInline (executor: Pick<Executor, 'runInline'>, offer: ServedO
   if (problem != null) return failure(order, { reason: 'transfer', message: problem })
   try {
     const outcome = executor.runInline(offer.converter, parametersOf(offer, order), order.bytes, signal)
-    if (!(outcome instanceof Promise)) return smallResult(offer, order, outcome, undefined)
+    if (!(outcome instanceof Promise)) return resultOf(offer, order, outcome, undefined)
     return outcome.then(
-      settled => smallResult(offer, order, settled, undefined),
+      settled => resultOf(offer, order, settled, undefined),
       error => failure(order, { reason: 'unavailable', message: (error as Error).message })
     )
   } catch (error) {
@@ -60,9 +62,8 @@ export async function runSmall (executor: Pick<Executor, 'run' | 'workspace'>, o
         input: { bytes: order.bytes },
         workspace,
         limits: { outputBytes: offer.outputBytes }
-      }, options)
-      const fits = outcome.ok && 'path' in outcome.output && outcome.output.size <= INLINE_BYTES_MAX
-      return smallResult(offer, order, outcome, fits ? await readFile((outcome.output as { path: string }).path) : undefined)
+      }, { ...options, guest: true })
+      return await smallResult(offer, order, outcome)
     } finally {
       await workspace.dispose()
     }
@@ -71,8 +72,19 @@ export async function runSmall (executor: Pick<Executor, 'run' | 'workspace'>, o
   }
 }
 
+/** The result of an outcome, its output read if it is small enough for the lease. Rejects with the system's error. */
+export async function smallResult (offer: ServedOffer, order: ServedOrder, outcome: EngineOutcome): Promise<ServedResult> {
+  const fits = outcome.ok && 'path' in outcome.output && outcome.output.size <= INLINE_BYTES_MAX
+  return resultOf(offer, order, outcome, fits ? await readFile((outcome.output as { path: string }).path) : undefined)
+}
+
+/** What an engine said, of a good result. */
+export function outcomeOf ({ bytes, units, cpuMs, wallMs }: ServedResult): Extract<EngineOutcome, { ok: true }> {
+  return { ok: true, output: { bytes }, ...(units == null ? {} : { units }), cpuMs, wallMs }
+}
+
 /** `file`: the bytes of an output that was written to a file and is small enough. */
-function smallResult (offer: ServedOffer, order: ServedOrder, outcome: EngineOutcome, file: Uint8Array | undefined): ServedResult {
+function resultOf (offer: ServedOffer, order: ServedOrder, outcome: EngineOutcome, file: Uint8Array | undefined): ServedResult {
   if (!outcome.ok) return failure(order, engineFailure(outcome))
   const bytes = 'bytes' in outcome.output ? outcome.output.bytes : file
   const size = bytes?.length ?? (outcome.output as { size: number }).size

@@ -52,6 +52,7 @@ export type FailureReason =
   | 'crash' | 'hang' | 'out-of-memory' | 'output-limit' | 'unavailable'    // of the engine
   | 'conversion'                                                         // the converter said so: code and details
   | 'transfer'                                                           // reset, early end, wrong digest, stalled stream
+  | 'store'                                                              // this node has no room for the result; never said by a peer
   | 'cancelled' | 'lost' | 'protocol'                                     // we cancelled; the peer went; the peer broke the protocol
 
 export type AttemptOutcome =
@@ -141,10 +142,42 @@ export interface TaskServer {
   start: () => Promise<void>
   /** Ends every lease; running engines are cancelled. */
   stop: () => Promise<void>
-  /** Takes no new orders and tells every requester; resolves when what ran is finished and delivered. */
-  drain: (options: { signal: AbortSignal }) => Promise<void>
-  /** For status: leases and orders at work. */
-  load: () => { leases: number, active: number, draining: boolean }
+  /**
+   * Takes no new orders, tells every requester, and hands back what has not begun; what runs longer than `deadlineMs` is stopped and handed back, too.
+   * Whoever gets something back is not to blame this node. Resolves when nothing is left and everything was delivered, or when work is taken again;
+   * rejects with the signal's reason.
+   */
+  drain: (options: { signal: AbortSignal, deadlineMs?: number }) => Promise<void>
+  /** Takes orders again, after `drain`, and tells every requester. */
+  resume: () => void
+  /** How much it does for others from now on. Without slots, or paused, it takes nothing and hands back what has not begun; what is paused for longer it hands back, too. */
+  setAvailability: (availability: WorkerAvailability) => void
+  /** For status and metrics. */
+  load: () => WorkerLoad
+}
+
+export interface WorkerAvailability {
+  /** Engines for others. */
+  slots: number
+  /** Engines at work for others are stopped. */
+  paused: boolean
+  /** Why it is less than all, in words; requesters are told. */
+  reason?: string
+}
+
+export interface WorkerLoad {
+  leases: number
+  /** Orders at work or waiting for an engine. */
+  active: number
+  draining: boolean
+  /** Orders answered with what an earlier lease's order had become. */
+  reused: number
+  /** Finished results kept for requesters that are gone. */
+  kept: number
+  /** Conversions of lost leases that run on for a moment. */
+  orphans: number
+  /** Bytes of disk promised to orders. */
+  diskReservedBytes: number
 }
 
 export { createTaskClient } from './client.ts'

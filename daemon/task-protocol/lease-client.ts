@@ -1,5 +1,6 @@
 /** One lease with one worker, from the requester's side: the machine's effects carried out, the worker's answers checked. */
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { hostOf } from '../health/index.ts'
 import type { BatchSigner } from '../trust/index.ts'
 import type { ClientOrder, ClientResult, TaskClientComponents, TaskClientInit } from './client-types.ts'
 import { CANCEL_ANSWER_MS, INLINE_BYTES_MAX } from './constants.ts'
@@ -18,7 +19,7 @@ import { runTask } from './task-client.ts'
 export type Attached = { ok: true, worker: RemoteWorker } | { ok: false, reason: FailureReason, message: string, retryAfterMs?: number }
 
 export interface LeaseClientContext {
-  components: Pick<TaskClientComponents, 'store' | 'loopDelay' | 'log' | 'discard'>
+  components: Pick<TaskClientComponents, 'store' | 'loopDelay' | 'log' | 'discard' | 'monitor'>
   init: TaskClientInit
   signer: BatchSigner
   peer: PeerId
@@ -57,10 +58,14 @@ export class LeaseClient implements WorkerLease {
     // peers without an Ed25519 key inside their id are refused before a lease is opened
     this.workerKey = context.peer.publicKey!.raw
     this.machine = createLeaseRequester()
-    this.channel = new LeaseChannel(stream, { loopDelay: context.components.loopDelay, heartbeatMs: context.init.heartbeatMs }, {
+    const { loopDelay, monitor } = context.components
+    const host = hostOf(String(context.connection.remoteAddr))
+    this.channel = new LeaseChannel(stream, { loopDelay, monitor, peer: this.id, host, heartbeatMs: context.init.heartbeatMs }, {
       onMessage: message => { this.onMessage(message) },
       onBeat: beat => { this.onBeat(beat) },
       load: () => ({ active: 0, progress: [] }),
+      onSuspect: reason => { for (const { worker, attached } of this.jobs.values()) if (attached == null) worker.tellSuspect(reason) },
+      onTrusted: () => { for (const { worker } of this.jobs.values()) worker.tellTrusted() },
       onTick: () => { this.step({ type: 'tick' }) },
       onClose: reason => { this.end(reason) }
     })
@@ -200,6 +205,7 @@ export class LeaseClient implements WorkerLease {
   private granted (grant: Grant): void {
     this.inline = Math.min(INLINE_BYTES_MAX, grant.inlineBytes)
     if (grant.heartbeatMs > 0) this.channel.setHeartbeat(grant.heartbeatMs)
+    this.channel.offerBeacon()
   }
 
   /** Digests and the receipt, before anything is believed. */
@@ -291,6 +297,8 @@ export class LeaseClient implements WorkerLease {
     job.worker.setSlots(slots, false)
     job.attached({ ok: true, worker: job.worker })
     job.attached = undefined
+    const { suspicion } = this.channel
+    if (suspicion != null) job.worker.tellSuspect(suspicion)
   }
 
   private refused (offer: number, refusal: { reason: FailureReason, message: string, retryAfterMs: number }): void {

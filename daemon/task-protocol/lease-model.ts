@@ -81,7 +81,18 @@ export type WorkerMessage<R extends ResultRef> =
   | { type: 'slots', slots: Slots, draining: boolean }
 
 /** Faults planted by the simulator to prove that it finds them. Never set elsewhere. */
-export type LeaseFault = 'stale-generation-obeyed' | 'credit-leak' | 'lost-cancel'
+export type LeaseFault =
+  | 'stale-generation-obeyed' | 'credit-leak' | 'lost-cancel'
+  /** A draining worker still starts orders. */
+  | 'drain-takes-new'
+  /** An order that is handed back is never answered. */
+  | 'handback-lost'
+  /** Taking work again is not told to the requester. */
+  | 'resume-forgotten'
+  /** What an older lease's orders became is answered on the newer lease, under attempts nobody ordered there. */
+  | 'orphan-delivered'
+  /** The requester keeps what waits for credits although the worker drains. */
+  | 'drain-keeps-queue'
 
 /** An attempt's key within its offer: exact, because block < 2^32 and attempt < 2^16. */
 export function attemptKey (block: number, attempt: number): number {

@@ -34,7 +34,7 @@ export type RequesterEffect<O extends OrderRef, R extends ResultRef, F extends O
   /** Results for the job, in order of arrival. */
   | { type: 'outcomes', offer: number, results: R[] }
   /** Orders that end without a word of the worker's. */
-  | { type: 'failed', offer: number, orders: O[], reason: 'busy' | 'cancelled' | 'protocol', message: string }
+  | { type: 'failed', offer: number, orders: O[], reason: 'busy' | 'cancelled' | 'draining' | 'protocol', message: string }
   /** A result for an attempt that is no longer ours to wait for: the job machine may still use it. */
   | { type: 'late', generation: Generation, result: R }
   /** A good result of an attempt whose job left, or was told already that it is over: whatever it holds can go. */

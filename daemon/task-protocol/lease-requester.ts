@@ -7,7 +7,7 @@
  */
 import { CANCEL_ANSWER_MS, CANCEL_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, QUEUED_ORDERS_MAX } from './constants.ts'
 import { attemptKey, boundedSlots, compareGenerations } from './lease-model.ts'
-import { newOfferState, ordersOf, takeOverdue, type OfferState, type Outstanding } from './offer-state.ts'
+import { byOffer, markResumed, newOfferState, ordersOf, readyOffers, takeOverdue, type OfferState, type Outstanding } from './offer-state.ts'
 import { batches } from './order-queue.ts'
 import { TaskLimit } from './task-limit.ts'
 import type { AttemptRef, Generation, LeaseFault, OfferRef, OrderRef, Pool, Refusal, RequesterMessage, ResultRef, Slots, WorkerMessage } from './lease-model.ts'
@@ -21,11 +21,11 @@ const ZERO: Readonly<Slots> = { process: 0, inline: 0 }
 
 export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F extends OfferRef> implements LeaseRequester<O, R, F> {
   private readonly faults: ReadonlySet<LeaseFault>
-  private readonly obeysStale: boolean
   private readonly windowBytes: number
   private generation: Generation | undefined
   private state: RequesterView['state'] = 'idle'
   private slots: Slots = { ...ZERO }
+  private draining = false
   private readonly used: Slots = { ...ZERO }
   private bytes = 0
   private readonly offers = new Map<number, OfferState<O, F>>()
@@ -39,7 +39,6 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
 
   constructor (init: LeaseRequesterInit) {
     this.faults = init.faults ?? new Set()
-    this.obeysStale = this.faults.has('stale-generation-obeyed')
     this.windowBytes = init.windowBytes ?? LEASE_WINDOW_BYTES
   }
 
@@ -98,8 +97,8 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     if (age !== 0 || this.state === 'lost' || this.state === 'refused') {
       // a result stays a result under any generation; the job machine decides whether it still wants it
       if (message.type === 'results') for (const result of message.results) this.effects.push({ type: 'late', generation, result })
-      else if (!this.obeysStale) this.effects.push({ type: 'stale', generation, message: message.type })
-      if (message.type === 'results' || !this.obeysStale) return
+      else if (!this.faults.has('stale-generation-obeyed')) this.effects.push({ type: 'stale', generation, message: message.type })
+      if (message.type === 'results' || !this.faults.has('stale-generation-obeyed')) return
     }
     switch (message.type) {
       case 'grant': this.granted(message.slots); break
@@ -107,7 +106,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       case 'accept-offer': this.offerAccepted(message.offer, message.pool); break
       case 'refuse-offer': this.offerRefused(message); break
       case 'results': this.results(message.sequence, message.results); break
-      case 'slots': this.setSlots(message.slots); break
+      case 'slots': this.setSlots(message.slots, message.draining); break
     }
   }
 
@@ -133,12 +132,28 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     this.effects.push({ type: 'refused', reason: refusal.reason, message: refusal.message, retryAfterMs: refusal.retryAfterMs })
   }
 
-  private setSlots (slots: Slots): void {
+  private setSlots (slots: Slots, draining: boolean): void {
     this.slots = boundedSlots(slots)
-    for (const state of this.offers.values()) {
-      if (state.pool != null && !state.withdrawn) this.effects.push({ type: 'slots', offer: state.offer.offer, slots: this.slots[state.pool] })
-    }
+    if (this.draining && !draining) markResumed(this.offers.values())
+    this.draining = draining && !this.faults.has('drain-keeps-queue')
+    for (const state of this.offers.values()) this.tellSlots(state)
+    if (this.draining) this.returnWaiting()
     this.fill()
+  }
+
+  private tellSlots (state?: OfferState<O, F>): void {
+    if (state?.pool != null && !state.withdrawn) this.effects.push({ type: 'slots', offer: state.offer.offer, slots: this.slots[state.pool] })
+  }
+
+  /** What has not left goes back to its jobs: nobody knows when the worker takes orders again. */
+  private returnWaiting (): void {
+    const message = 'the worker takes no new work'
+    for (const [offer, orders] of byOffer(this.tasks.dropAll())) {
+      const state = this.offers.get(offer)!
+      for (const { block, attempt } of orders) this.drop(state, state.outstanding.get(attemptKey(block, attempt))!)
+      this.effects.push({ type: 'failed', offer, orders, reason: 'draining', message })
+    }
+    for (const state of this.offers.values()) this.failWaiting(state, message, 'draining')
   }
 
   private addOffer (offer: F): void {
@@ -175,10 +190,10 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     this.effects.push({ type: 'offer-refused', offer: number, reason, message, retryAfterMs })
   }
 
-  /** Orders given before the worker's answer, which was no. */
-  private failWaiting (state: OfferState<O, F>, message: string): void {
+  /** Orders that have not left and will not. */
+  private failWaiting (state: OfferState<O, F>, message: string, reason: 'busy' | 'draining' = 'busy'): void {
     const orders = state.queue.takeAll()
-    if (orders.length > 0) this.effects.push({ type: 'failed', offer: state.offer.offer, orders, reason: 'busy', message })
+    if (orders.length > 0) this.effects.push({ type: 'failed', offer: state.offer.offer, orders, reason, message })
   }
 
   private withdraw (number: number, now: number): void {
@@ -213,17 +228,15 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     if (orders.length > room) {
       this.effects.push({ type: 'failed', offer: number, orders: orders.slice(room), reason: 'busy', message: `${QUEUED_ORDERS_MAX} orders of this job wait already` })
     }
+    if (this.draining) this.returnWaiting()
     this.fill()
   }
 
   /** Sends what credits and the byte window allow, one order per job in turn. */
   private fill (): void {
     if (this.state !== 'granted') return
-    const ready: Array<OfferState<O, F>> = []
-    for (const state of this.offers.values()) if (state.pool != null && state.queue.length > 0) ready.push(state)
-    if (ready.length === 0) return
-    let at = ready.findIndex(state => state.offer.offer > this.turn)
-    if (at < 0) at = 0
+    const ready = readyOffers(this.offers.values(), this.turn)
+    let at = 0
     const small: O[] = []
     while (ready.length > 0) {
       at %= ready.length
@@ -258,14 +271,8 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
     this.sequence = sequence
     // acknowledged before new orders leave, so that the worker never sees more unacknowledged results than there are slots
     this.send({ type: 'ack', sequence })
-    const told: Array<Extract<RequesterEffect<O, R, F>, { type: 'outcomes' }>> = []
-    for (const result of results) {
-      if (!this.settle(result, false)) continue
-      const last = told.at(-1)
-      if (last?.offer === result.offer) last.results.push(result)
-      else told.push({ type: 'outcomes', offer: result.offer, results: [result] })
-    }
-    for (const effect of told) this.effects.push(effect)
+    const told = results.filter(result => this.settle(result, false))
+    for (const [offer, outcomes] of byOffer(told)) this.effects.push({ type: 'outcomes', offer, results: outcomes })
     this.fill()
   }
 
@@ -274,7 +281,11 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
       this.effects.push({ type: 'late', generation, result })
       return
     }
+    const state = this.offers.get(result.offer)
+    const resumed = state?.outstanding.get(attemptKey(result.block, result.attempt))?.resumed === true
     if (this.settle(result, true)) this.effects.push({ type: 'outcomes', offer: result.offer, results: [result] })
+    // streams overtake one another: the job must not take this for the newest word
+    if (resumed && result.reason === 'draining' && !this.draining) this.tellSlots(state)
     this.fill()
   }
 
@@ -318,7 +329,7 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
 
   private cancel (attempts: AttemptRef[], now: number): void {
     const wire: AttemptRef[] = []
-    const dropped = new Map<number, O[]>()
+    const dropped: O[] = []
     for (const { offer, block, attempt } of attempts) {
       const state = this.offers.get(offer)
       if (state == null) continue
@@ -334,22 +345,26 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
         continue
       }
       const waiting = state.queue.remove(block, attempt)
-      if (waiting == null) continue // already settled: its outcome is on the way or was told
-      const orders = dropped.get(offer)
-      if (orders == null) dropped.set(offer, [waiting])
-      else orders.push(waiting)
+      if (waiting != null) dropped.push(waiting) // otherwise settled: its outcome is on the way or was told
     }
     for (let at = 0; at < wire.length; at += CANCEL_MAX) this.send({ type: 'cancel', attempts: wire.slice(at, at + CANCEL_MAX) })
-    for (const [offer, orders] of dropped) this.effects.push({ type: 'failed', offer, orders, reason: 'cancelled', message: 'cancelled before it was sent' })
+    for (const [offer, orders] of byOffer(dropped)) this.effects.push({ type: 'failed', offer, orders, reason: 'cancelled', message: 'cancelled before it was sent' })
   }
 
   /** An attempt whose task stream was never opened ends here and now. */
-  private dropWaitingTask (state: OfferState<O, F>, { order, told }: Outstanding<O>): boolean {
-    if (!this.tasks.drop(order)) return false
+  private dropWaitingTask (state: OfferState<O, F>, entry: Outstanding<O>): boolean {
+    if (!this.tasks.drop(entry.order)) return false
+    const order = this.drop(state, entry)
+    if (!entry.told) this.effects.push({ type: 'failed', offer: order.offer, orders: [order], reason: 'cancelled', message: 'cancelled before its stream was opened' })
+    return true
+  }
+
+  /** Takes an attempt off the books that never left. */
+  private drop (state: OfferState<O, F>, { order, cancelledAt }: Outstanding<O>): O {
     state.outstanding.delete(attemptKey(order.block, order.attempt))
     this.used[state.pool!]--
-    if (!told) this.effects.push({ type: 'failed', offer: order.offer, orders: [order], reason: 'cancelled', message: 'cancelled before its stream was opened' })
-    return true
+    if (cancelledAt >= 0) this.cancelling--
+    return order
   }
 
   private tick (now: number): void {
@@ -361,20 +376,18 @@ export class LeaseRequesterMachine<O extends OrderRef, R extends ResultRef, F ex
   }
 
   private lost (generation: Generation, reason: string): void {
-    if (this.generation == null || compareGenerations(generation, this.generation) !== 0) return
-    if (this.state === 'asked' || this.state === 'granted') this.end(reason)
+    if (this.generation != null && compareGenerations(generation, this.generation) === 0 && (this.state === 'asked' || this.state === 'granted')) this.end(reason)
   }
 
   private end (reason: string): void {
-    const offers: number[] = []
-    for (const state of this.offers.values()) if (!state.withdrawn) offers.push(state.offer.offer)
+    const offers = [...this.offers.values()].filter(({ withdrawn }) => !withdrawn).map(({ offer }) => offer.offer)
     this.offers.clear()
-    this.used.process = 0
-    this.used.inline = 0
+    Object.assign(this.used, ZERO)
     this.bytes = 0
     this.cancelling = 0
     this.tasks.clear()
     this.slots = { ...ZERO }
+    this.draining = false
     this.state = 'lost'
     this.effects.push({ type: 'lost', reason, offers })
   }

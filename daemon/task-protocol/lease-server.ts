@@ -1,58 +1,45 @@
 /** The leases of one requester, from the worker's side: the machine's effects carried out, its orders run. */
-import type { PeerId, Stream } from '@libp2p/interface'
-import type { BatchSigner } from '../trust/index.ts'
-import { HEARTBEAT_MS, INLINE_BYTES_MAX, LEASE_REQUEST_MS, PROGRESS_MAX, RETRY_AFTER_MS } from './constants.ts'
+import type { Stream } from '@libp2p/interface'
+import { HEARTBEAT_MS, INLINE_BYTES_MAX, LEASE_REQUEST_MS } from './constants.ts'
 import { ProtocolError } from './errors.ts'
-import { failure, runInline, runSmall } from './execution.ts'
+import { failure } from './execution.ts'
 import { judgeOffer, refusedUnread } from './judge.ts'
 import { LeaseChannel, type LeaseControl } from './lease-channel.ts'
 import { compareGenerations, type AttemptRef, type Generation, type Refusal, type RequesterMessage, type Slots, type WorkerMessage } from './lease-model.ts'
 import { createLeaseWorker, type LeaseWorkerMachine } from './lease-worker.ts'
 import type { WorkerEffect, WorkerEvent } from './lease-worker-events.ts'
-import type { OfferMessage, Orders, WireOrder, WireProgress } from './messages.ts'
+import type { OfferMessage, Orders, WireOrder } from './messages.ts'
 import { OfferBudget } from './offer-budget.ts'
+import { OrdersAtWork } from './orders-at-work.ts'
 import { orderLeaf, signReceipts, verifyOrders } from './receipts.ts'
-import type { ServedConverters, ServedOffer, ServedOrder, ServedResult, TaskServerComponents } from './server-types.ts'
-
-export interface LeaseServerContext {
-  components: TaskServerComponents
-  converters: ServedConverters
-  signer: BatchSigner
-  peer: PeerId
-  slots: Slots
-  heartbeatMs?: number
-  /** @default LEASE_REQUEST_MS */
-  requestMs?: number
-  /** Why a lease may not be granted now; undefined if it may. */
-  refuseLease: () => Refusal | undefined
-}
-
-/** An order at work in an engine, on the lease or on a task stream. */
-interface Running {
-  generation: Generation
-  attempt: AttemptRef
-  controller: AbortController
-  done: number
-}
+import type { RunningOrder } from './running-order.ts'
+import type { LeaseServerContext, ServedOffer, ServedOrder, ServedResult } from './server-types.ts'
 
 export type Admission =
-  | { ok: true, offer: ServedOffer, signal: AbortSignal, onProgress: (done: number) => void, /** Frees the slot; again does nothing. */ finished: () => void }
+  | {
+    ok: true
+    offer: ServedOffer
+    order: RunningOrder
+    /** Its engine begins. */
+    begun: () => void
+    /** Whether its lease is still the one there is. */
+    current: () => boolean
+    /** Frees the slot; again does nothing. */
+    finished: () => void
+  }
   | { ok: false, refusal: Refusal }
 
 type Effect = WorkerEffect<ServedOrder, ServedResult, ServedOffer>
 type Message = RequesterMessage<ServedOrder, ServedOffer>
-
-const idOf = ({ incarnation, counter }: Generation, { offer, block, attempt }: AttemptRef): string => `${incarnation}.${counter}/${offer}/${block}/${attempt}`
 
 export class LeaseServer {
   readonly context: LeaseServerContext
   private readonly machine: LeaseWorkerMachine<ServedOrder, ServedResult, ServedOffer>
   private readonly requesterKey: Uint8Array
   private channels: Array<{ generation: Generation, channel: LeaseChannel }> = []
-  private readonly running = new Map<string, Running>()
-  private finished: { generation: Generation, results: ServedResult[] } | undefined
-  private readonly work = new Set<Promise<void>>()
-  private readonly drained = Promise.withResolvers<void>()
+  /** What is at work. */
+  readonly orders: OrdersAtWork
+  private drained = Promise.withResolvers<void>()
   private readonly budget = new OfferBudget(performance.now())
   /** Lease streams that have not ended, with or without a lease on them. */
   private streams = 0
@@ -63,8 +50,12 @@ export class LeaseServer {
     this.machine = createLeaseWorker({
       slots: context.slots,
       judge: offer => offer.verdict,
-      refusal: (order, refusal) => failure(order, refusal)
+      refusal: (order, refusal) => failure(order, refusal),
+      admit: (order, offer) => offer.verdict.ok && offer.verdict.pool === 'process' ? context.refuseOrder(order, offer) : undefined,
+      retryAfterMs: context.retryAfterMs,
+      keeps: true
     })
+    this.orders = new OrdersAtWork(context, event => { this.step(event) })
   }
 
   /** A lease is open. */
@@ -84,14 +75,14 @@ export class LeaseServer {
 
   /** Orders at work in engines. */
   get active (): number {
-    return this.running.size
+    return this.orders.size
   }
 
   /** Serves a lease stream. Nothing is answered before `greeted` resolves. */
-  serve (stream: Stream, greeted: Promise<void>): void {
+  serve (stream: Stream, greeted: Promise<void>, host?: string): void {
     let generation: Generation | undefined
     let early: LeaseControl[] | undefined = []
-    const channel = new LeaseChannel(stream, { loopDelay: this.context.components.loopDelay, heartbeatMs: this.context.heartbeatMs, mute: true }, {
+    const channel = new LeaseChannel(stream, { loopDelay: this.context.components.loopDelay, monitor: this.context.components.monitor, peer: this.context.peer.toString(), host, heartbeatMs: this.context.heartbeatMs, mute: true }, {
       onMessage: message => {
         if (early != null) {
           // a requester says nothing but its request before the grant
@@ -102,7 +93,7 @@ export class LeaseServer {
         generation = this.onMessage(channel, generation, message)
       },
       onBeat: () => {}, // any byte is a sign of life already
-      load: () => this.load(),
+      load: () => this.orders.load(),
       onClose: reason => {
         clearTimeout(requested)
         this.streams--
@@ -137,16 +128,22 @@ export class LeaseServer {
         admission = { ok: false, refusal: { reason: effect.reason, message: effect.message, retryAfterMs: effect.retryAfterMs } }
       } else if (effect.type === 'start') {
         const ref: AttemptRef = { offer: number, block, attempt }
-        const entry = this.enter(generation, ref)
+        const entry = this.orders.enter(generation, ref, effect.offer, order)
+        const release = this.context.reserve(order, effect.offer)
+        let over = false
         const finished = (): void => {
-          this.running.delete(idOf(generation, ref))
+          // by now its requester may have ordered the same attempt again, which is not this one's to end
+          if (over) return
+          over = true
+          release()
+          this.orders.leave(entry)
           this.step({ type: 'task-finished', generation, attempt: ref })
         }
         if (Buffer.compare(effect.offer.digest, offer) !== 0) {
           finished()
           return refuse('the order carries another offer than its lease')
         }
-        admission = { ok: true, offer: effect.offer, signal: entry.controller.signal, onProgress: done => { entry.done = done }, finished }
+        admission = { ok: true, offer: effect.offer, order: entry, begun: () => { this.orders.begun(entry) }, current: () => this.orders.get(generation, ref) === entry, finished }
       } else {
         this.apply(effect)
       }
@@ -159,10 +156,31 @@ export class LeaseServer {
     for (const { channel } of this.channels) channel.alive()
   }
 
-  /** Takes no new orders; resolves when what ran is finished and acknowledged. */
+  /** Takes no new orders and hands back what has not begun; resolves when what ran is finished and acknowledged, or work is taken again. */
   drain (): Promise<void> {
     this.step({ type: 'drain' })
     return this.drained.promise
+  }
+
+  /** Hands back what runs, too. */
+  handBack (refusal: Refusal): void {
+    this.step({ type: 'hand-back', refusal })
+  }
+
+  /** Ends the leases, whatever is left on them. */
+  endLeases (): void {
+    for (const { channel } of this.channels) void channel.close()
+  }
+
+  /** Takes orders again. */
+  resume (): void {
+    this.drained.resolve()
+    this.drained = Promise.withResolvers()
+    this.step({ type: 'resume' })
+  }
+
+  setSlots (slots: Slots, why: string | undefined): void {
+    this.step({ type: 'slots', slots, why })
   }
 
   /** Ends the lease; resolves when nothing runs any more. */
@@ -171,7 +189,7 @@ export class LeaseServer {
     // a channel tells of its end once the other side was told: the requester is to hear that the lease is over before it
     // hears of attempts that were aborted
     await Promise.all(this.channels.map(({ channel }) => channel.close()))
-    await Promise.allSettled(this.work)
+    await this.orders.settled()
   }
 
   private onMessage (channel: LeaseChannel, generation: Generation | undefined, message: LeaseControl): Generation | undefined {
@@ -220,7 +238,7 @@ export class LeaseServer {
   private judge (message: OfferMessage): ServedOffer {
     const affordable = this.budget.spend(message.parameters.length, performance.now())
     if (affordable === 'flood') throw new ProtocolError('unexpected', 'offers keep coming though they are refused as too many')
-    if (affordable === 'busy') return refusedUnread(message, { reason: 'busy', message: 'too many offers in a short time', retryAfterMs: RETRY_AFTER_MS })
+    if (affordable === 'busy') return refusedUnread(message, { reason: 'busy', message: 'too many offers in a short time', retryAfterMs: this.context.retryAfterMs() })
     const policy = this.context.components.policy
     return judgeOffer(this.context.converters, offer => policy?.offer?.(this.context.peer, offer), message)
   }
@@ -249,8 +267,11 @@ export class LeaseServer {
   private apply (effect: Effect): void {
     switch (effect.type) {
       case 'send': this.send(effect.generation, effect.message); break
-      case 'start': this.start(effect.generation, effect.offer, effect.pool, effect.orders); break
-      case 'abort': this.running.get(idOf(effect.generation, effect.attempt))?.controller.abort(); break
+      case 'start': this.orders.start(effect.generation, effect.offer, effect.pool, effect.orders); break
+      case 'abort': this.orders.get(effect.generation, effect.attempt)?.cancel(); break
+      case 'hand-back': this.orders.get(effect.generation, effect.attempt)?.handBack(effect.refusal); break
+      case 'orphan': this.orders.orphan(this.orders.get(effect.generation, effect.attempt)); break
+      case 'undelivered': this.orders.keepAll(effect.results); break
       case 'close': void this.channelOf(effect.generation)?.close(); break
       case 'violation': this.channelOf(effect.generation)?.abort(effect.message); break
       case 'stale': this.context.components.log.debug({ peer: this.context.peer.toString(), message: effect.message }, 'a message of an older lease'); break
@@ -270,6 +291,7 @@ export class LeaseServer {
       case 'grant': {
         const { slots } = message
         channel.send({ type: 'grant', ...generation, processSlots: slots.process, inlineSlots: slots.inline, heartbeatMs: this.context.heartbeatMs ?? HEARTBEAT_MS, inlineBytes: INLINE_BYTES_MAX })
+        channel.offerBeacon()
         break
       }
       case 'slots': channel.send({ type: 'slots', processSlots: message.slots.process, inlineSlots: message.slots.inline, draining: message.draining }); break
@@ -281,68 +303,6 @@ export class LeaseServer {
       }
       default: channel.send(message)
     }
-  }
-
-  private start (generation: Generation, offer: ServedOffer, pool: 'process' | 'inline', orders: ServedOrder[]): void {
-    const { executor } = this.context.components
-    for (const order of orders) {
-      if (pool === 'process') {
-        const entry = this.enter(generation, order)
-        this.track(entry, runSmall(executor, offer, order, { signal: entry.controller.signal, onProgress: done => { entry.done = done } }))
-        continue
-      }
-      // a converter that answers at once can never be cancelled: it gets no signal, which is dear on the hot path
-      const entry = offer.synchronous ? undefined : this.enter(generation, order)
-      const result = runInline(executor, offer, order, entry?.controller.signal)
-      if (result instanceof Promise) {
-        this.track(entry ?? this.enter(generation, order), result)
-        continue
-      }
-      offer.synchronous = result.ok
-      if (entry != null) this.running.delete(idOf(generation, order))
-      this.finish(generation, result)
-    }
-  }
-
-  private enter (generation: Generation, { offer, block, attempt }: AttemptRef): Running {
-    const entry: Running = { generation, attempt: { offer, block, attempt }, controller: new AbortController(), done: 0 }
-    this.running.set(idOf(generation, entry.attempt), entry)
-    return entry
-  }
-
-  private track (entry: Running, result: Promise<ServedResult>): void {
-    const done = result.then(settled => {
-      this.running.delete(idOf(entry.generation, entry.attempt))
-      this.finish(entry.generation, settled)
-    })
-    this.work.add(done)
-    void done.finally(() => this.work.delete(done))
-  }
-
-  /** Gathers results until the end of the tick: one batch, one signature. */
-  private finish (generation: Generation, result: ServedResult): void {
-    if (this.finished != null && this.finished.generation === generation) {
-      this.finished.results.push(result)
-      return
-    }
-    this.flush()
-    this.finished = { generation, results: [result] }
-    queueMicrotask(() => { this.flush() })
-  }
-
-  private flush (): void {
-    const finished = this.finished
-    this.finished = undefined
-    if (finished != null) this.step({ type: 'finished', ...finished })
-  }
-
-  private load (): { active: number, progress: WireProgress[] } {
-    const progress: WireProgress[] = []
-    for (const { attempt, done } of this.running.values()) {
-      if (progress.length === PROGRESS_MAX) break
-      progress.push({ ...attempt, done: Math.max(0, Math.floor(done)) })
-    }
-    return { active: this.running.size, progress }
   }
 }
 

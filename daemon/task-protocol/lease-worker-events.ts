@@ -12,12 +12,18 @@ export type WorkerEvent<O extends OrderRef, R extends ResultRef, F extends Offer
   | { type: 'finished', generation: Generation, results: R[] }
   /** A task stream ended, however it did. */
   | { type: 'task-finished', generation: Generation, attempt: AttemptRef }
+  /** An order is at work; until then it waits for an engine, and going back costs nothing. */
+  | { type: 'begun', generation: Generation, attempt: AttemptRef }
   /** The lease stream closed, or the failure detector gave up. */
   | { type: 'lost', generation: Generation }
-  /** This requester's share of the executor changed. */
-  | { type: 'slots', slots: Slots }
-  /** Take no new orders; finish what runs. */
+  /** This requester's share of the executor changed; `why`, in words, if it is less than all. No slots at all: what has not begun goes back. */
+  | { type: 'slots', slots: Slots, why?: string }
+  /** Take no new orders; hand back what has not begun; finish what runs. */
   | { type: 'drain' }
+  /** Hand back what runs, too: the drain's deadline passed, or engines are stopped for long. */
+  | { type: 'hand-back', refusal: Refusal }
+  /** Take orders again, after `drain`. */
+  | { type: 'resume' }
 
 export type WorkerEffect<O extends OrderRef, R extends ResultRef, F extends OfferRef> =
   | { type: 'send', generation: Generation, message: WorkerMessage<R> }
@@ -26,6 +32,12 @@ export type WorkerEffect<O extends OrderRef, R extends ResultRef, F extends Offe
   | ({ type: 'refuse-task', order: O } & Refusal)
   /** Stop working on it; on a task stream also reset it. */
   | { type: 'abort', generation: Generation, attempt: AttemptRef, task: boolean }
+  /** Stop working on it and answer it with this refusal (through `finished`, or on its task stream), unless its result is there already. */
+  | { type: 'hand-back', generation: Generation, attempt: AttemptRef, task: boolean, refusal: Refusal }
+  /** Its lease is over while it is at work: its requester may come back for it. Never answered under this generation. */
+  | { type: 'orphan', generation: Generation, attempt: AttemptRef, task: boolean }
+  /** Good results that nobody acknowledged, of a lease that is over: to be kept for the same requester. */
+  | { type: 'undelivered', generation: Generation, results: R[] }
   /** The lease of this generation is over; close its stream. */
   | { type: 'close', generation: Generation, reason: string }
   /** A control message of an older generation was refused. */
@@ -60,6 +72,12 @@ export interface LeaseWorkerInit<O extends OrderRef, R extends ResultRef, F exte
   refusal: (order: O, refusal: Refusal) => R
   /** @default every offer runs in the process pool */
   judge?: (offer: F) => OfferVerdict
+  /** Asked before an order is taken: why there is no room for it. Of everything else the order could be refused for, nothing is left then. @default always room */
+  admit?: (order: O, offer: F) => Refusal | undefined
+  /** Milliseconds after which a refused requester should ask again. @default RETRY_AFTER_MS */
+  retryAfterMs?: () => number
+  /** What is at work, or unacknowledged, when a lease ends is worth keeping: `orphan` and `undelivered` instead of `abort` and oblivion. @default false */
+  keeps?: boolean
   windowBytes?: number
   faults?: ReadonlySet<LeaseFault>
 }

@@ -6,12 +6,13 @@
  * An order started by a `start` effect is answered by exactly one result, unless its lease ended first. It counts against
  * the slots while it runs (on a task stream: until the stream ended), and its result against an equal number of results
  * that may wait to be acknowledged: streams overtake one another, so an order may come before the acknowledgement that
- * was sent before it.
+ * was sent before it. An order that is handed back ends by the same one result, a refusal that blames nobody.
  */
 import { CLOCK_SKEW_MS } from '../trust/index.ts'
 import { BATCH_MAX, LEASE_WINDOW_BYTES, OFFERS_MAX, RETRY_AFTER_MS } from './constants.ts'
 import { attemptKey, compareGenerations } from './lease-model.ts'
 import { ResultWindow } from './result-window.ts'
+import { WorkerGate } from './worker-gate.ts'
 import type { AttemptRef, Generation, LeaseFault, OfferRef, OrderRef, Pool, Refusal, RequesterMessage, ResultRef, Slots, WorkerMessage } from './lease-model.ts'
 import type { LeaseWorker, LeaseWorkerInit, OfferVerdict, WorkerEffect, WorkerEvent, WorkerView } from './lease-worker-events.ts'
 
@@ -19,7 +20,8 @@ export function createLeaseWorker<O extends OrderRef, R extends ResultRef, F ext
   return new LeaseWorkerMachine<O, R, F>(init)
 }
 
-interface Active { ref: AttemptRef, pool: Pool, task: boolean, aborted: boolean }
+/** `over`: it was told to stop, by a cancel or to be handed back. */
+interface Active { ref: AttemptRef, pool: Pool, task: boolean, begun: boolean, over: boolean }
 interface OfferState<F> { offer: F, pool: Pool, active: Map<number, Active> }
 
 /**
@@ -33,22 +35,25 @@ function expired ({ deadline }: OfferRef, now: number): boolean {
 export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F extends OfferRef> implements LeaseWorker<O, R, F> {
   private readonly judge: (offer: F) => OfferVerdict
   private readonly refusal: (order: O, refusal: Refusal) => R
+  private readonly admit: (order: O, offer: F) => Refusal | undefined
+  private readonly keeps: boolean
   private readonly results: ResultWindow<R>
   private readonly faults: ReadonlySet<LeaseFault>
-  private slots: Slots
+  private readonly gate: WorkerGate
   private generation: Generation | undefined
   private opened = false
-  private draining = false
   private drainTold = false
   private readonly offers = new Map<number, OfferState<F>>()
   private readonly running: Slots = { process: 0, inline: 0 }
   private effects: Array<WorkerEffect<O, R, F>> = []
 
   constructor (init: LeaseWorkerInit<O, R, F>) {
-    this.slots = { ...init.slots }
+    this.gate = new WorkerGate(init.slots, init.retryAfterMs ?? (() => RETRY_AFTER_MS))
     this.judge = init.judge ?? (() => ({ ok: true, pool: 'process' }))
     this.refusal = init.refusal
-    this.results = new ResultWindow(init.windowBytes ?? LEASE_WINDOW_BYTES)
+    this.admit = init.admit ?? (() => undefined)
+    this.keeps = init.keeps ?? false
+    this.results = new ResultWindow(init.windowBytes ?? LEASE_WINDOW_BYTES, this.keeps)
     this.faults = init.faults ?? new Set()
   }
 
@@ -59,19 +64,27 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
       case 'task-order': this.taskOrder(event.generation, event.order, now); break
       case 'finished': this.finished(event.generation, event.results); break
       case 'task-finished': this.taskFinished(event.generation, event.attempt); break
+      case 'begun': this.begun(event.generation, event.attempt); break
       case 'lost':
         if (this.isCurrent(event.generation)) this.end()
         break
       case 'slots':
-        this.slots = { ...event.slots }
-        if (this.opened && !this.draining) this.send({ type: 'slots', slots: { ...this.slots }, draining: false })
+        this.gate.slots = { ...event.slots }
+        this.gate.why = event.why ?? ''
+        if (!this.gate.draining) this.tellSlots()
         break
       case 'drain':
-        this.draining = true
-        if (this.opened) this.send({ type: 'slots', slots: { process: 0, inline: 0 }, draining: true })
+        this.gate.draining = true
+        this.tellSlots()
+        break
+      case 'hand-back': this.handBack(event.refusal, true); break
+      case 'resume':
+        this.gate.draining = false
+        this.drainTold = false
+        if (!this.faults.has('resume-forgotten')) this.tellSlots()
         break
     }
-    if (this.draining && !this.drainTold && this.running.process + this.running.inline === 0 && this.results.empty) {
+    if (this.gate.draining && !this.drainTold && this.running.process + this.running.inline === 0 && this.results.empty) {
       this.drainTold = true
       this.effects.push({ type: 'drained' })
     }
@@ -101,12 +114,12 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     return {
       generation: this.generation,
       open: this.opened,
-      slots: { ...this.slots },
+      slots: { ...this.gate.slots },
       active,
       unacked: this.results.unacked,
       held: this.results.held,
       offers: [...this.offers.keys()],
-      draining: this.draining
+      draining: this.gate.draining
     }
   }
 
@@ -139,8 +152,8 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
       this.refuseLease(generation, { reason: 'protocol', message: 'a newer lease of yours was granted already', retryAfterMs: 0 })
       return
     }
-    if (this.draining) {
-      this.refuseLease(generation, { reason: 'draining', message: 'this node takes no new work', retryAfterMs: RETRY_AFTER_MS })
+    if (this.gate.closed) {
+      this.refuseLease(generation, this.gate.closedRefusal())
       return
     }
     const old = this.generation
@@ -150,8 +163,7 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     }
     this.generation = generation
     this.opened = true
-    this.results.clear()
-    this.send({ type: 'grant', generation, slots: { ...this.slots } })
+    this.send({ type: 'grant', generation, slots: { ...this.gate.slots } })
   }
 
   private refuseLease (generation: Generation, refusal: Refusal): void {
@@ -179,8 +191,8 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   }
 
   private offerRefusal (offer: F, now: number): Refusal | undefined {
-    if (this.draining) return { reason: 'draining', message: 'this node takes no new work', retryAfterMs: RETRY_AFTER_MS }
-    if (this.offers.size >= OFFERS_MAX) return { reason: 'busy', message: `a lease carries at most ${OFFERS_MAX} jobs`, retryAfterMs: RETRY_AFTER_MS }
+    if (this.gate.closed) return this.gate.closedRefusal()
+    if (this.offers.size >= OFFERS_MAX) return this.gate.busy(`a lease carries at most ${OFFERS_MAX} jobs`)
     if (expired(offer, now)) return { reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 }
     return undefined
   }
@@ -215,16 +227,20 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
             this.violation('an attempt was ordered twice')
             return
           }
-          if (this.full(state.pool) || this.draining) {
+          if (this.full(state.pool)) {
             busy.push(order)
             continue
           }
-          this.running[state.pool]++
-          state.active.set(key, { ref: { offer: order.offer, block: order.block, attempt: order.attempt }, pool: state.pool, task: false, aborted: false })
+          const noRoom = this.admit(order, state.offer)
+          if (noRoom != null) {
+            this.refuseOrders([order], noRoom)
+            continue
+          }
+          this.enter(state, order, false)
           start.push(order)
         }
         this.begin(state, start, now)
-        if (busy.length > 0) this.refuseOrders(busy, this.fullRefusal())
+        if (busy.length > 0) this.refuseOrders(busy, this.gate.full())
       }
       at = end
     }
@@ -245,18 +261,44 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   }
 
   private full (pool: Pool): boolean {
-    return this.running[pool] >= this.slots[pool] || this.results.waiting(pool) > this.slots[pool]
+    return (this.gate.draining && !this.faults.has('drain-takes-new')) || this.running[pool] >= this.gate.slots[pool] || this.results.waiting(pool) > this.gate.slots[pool]
   }
 
-  private fullRefusal (): Refusal {
-    return this.draining
-      ? { reason: 'draining', message: 'this node takes no new work', retryAfterMs: RETRY_AFTER_MS }
-      : { reason: 'busy', message: 'more orders than slots', retryAfterMs: RETRY_AFTER_MS }
+  /** And hands back what has not begun, if nothing is taken any more. */
+  private tellSlots (): void {
+    if (this.opened) this.send({ type: 'slots', slots: this.gate.told, draining: this.gate.closed })
+    if (this.gate.closed) this.handBack(this.gate.closedRefusal(), false)
+  }
+
+  private enter (state: OfferState<F>, { offer, block, attempt }: O, task: boolean): void {
+    this.running[state.pool]++
+    // what runs inline begins at once
+    state.active.set(attemptKey(block, attempt), { ref: { offer, block, attempt }, pool: state.pool, task, begun: state.pool === 'inline', over: false })
+  }
+
+  private begun (generation: Generation, attempt: AttemptRef): void {
+    const entry = this.isCurrent(generation) ? this.offers.get(attempt.offer)?.active.get(attemptKey(attempt.block, attempt.attempt)) : undefined
+    if (entry != null) entry.begun = true
+  }
+
+  /** Ends orders without blame, so that somebody else gets them: those that have not begun, or all. */
+  private handBack (refusal: Refusal, all: boolean): void {
+    for (const { active } of this.offers.values()) {
+      for (const [key, entry] of active) {
+        if (entry.over || (entry.begun && !all)) continue
+        entry.over = true
+        if (this.faults.has('handback-lost')) {
+          active.delete(key)
+          this.running[entry.pool]--
+        }
+        this.effects.push({ type: 'hand-back', generation: this.generation!, attempt: entry.ref, task: entry.task, refusal })
+      }
+    }
   }
 
   private refuseOrders (orders: O[], refusal: Refusal): void {
     for (const order of orders) this.results.add(this.refusal(order, refusal), undefined)
-    if (this.results.unacked + this.results.held > this.slots.process + this.slots.inline + BATCH_MAX) {
+    if (this.results.unacked + this.results.held > this.gate.slots.process + this.gate.slots.inline + BATCH_MAX) {
       this.violation('orders beyond the slots keep coming, and their refusals are not acknowledged')
     }
   }
@@ -270,15 +312,23 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
     const state = this.offers.get(order.offer)
     if (state == null) return refuse({ reason: 'protocol', message: 'the offer is not on this lease', retryAfterMs: 0 })
     if (state.active.has(attemptKey(order.block, order.attempt))) return refuse({ reason: 'protocol', message: 'the attempt runs already', retryAfterMs: 0 })
-    if (this.draining || this.full(state.pool)) return refuse(this.fullRefusal())
+    if (this.full(state.pool)) return refuse(this.gate.full())
     if (expired(state.offer, now)) return refuse({ reason: 'expired', message: 'the deadline has passed', retryAfterMs: 0 })
-    this.running[state.pool]++
-    state.active.set(attemptKey(order.block, order.attempt), { ref: { offer: order.offer, block: order.block, attempt: order.attempt }, pool: state.pool, task: true, aborted: false })
+    const noRoom = this.admit(order, state.offer)
+    if (noRoom != null) return refuse(noRoom)
+    this.enter(state, order, true)
     this.effects.push({ type: 'start', generation: this.generation!, offer: state.offer, pool: state.pool, orders: [order] })
   }
 
   private finished (generation: Generation, results: R[]): void {
-    if (!this.isCurrent(generation)) return // the lease is over: nobody waits for these
+    if (!this.isCurrent(generation)) {
+      // the lease is over: nobody waits for these, but their requester may come back
+      const good = this.keeps ? results.filter(({ ok }) => ok) : []
+      if (this.opened && this.faults.has('orphan-delivered')) for (const result of good) this.results.add(result, undefined)
+      else if (good.length > 0) this.effects.push({ type: 'undelivered', generation, results: good })
+      this.flush()
+      return
+    }
     for (const result of results) {
       const state = this.offers.get(result.offer)
       const key = attemptKey(result.block, result.attempt)
@@ -318,17 +368,24 @@ export class LeaseWorkerMachine<O extends OrderRef, R extends ResultRef, F exten
   }
 
   private abort (entry: Active): void {
-    if (entry.aborted) return
-    entry.aborted = true
+    if (entry.over) return
+    entry.over = true
     this.effects.push({ type: 'abort', generation: this.generation!, attempt: entry.ref, task: entry.task })
   }
 
   private end (): void {
-    for (const { active } of this.offers.values()) for (const entry of active.values()) this.abort(entry)
+    for (const { active } of this.offers.values()) {
+      for (const entry of active.values()) {
+        // a worker that drains takes nobody back
+        if (!this.keeps || this.gate.draining || entry.over || !entry.begun || entry.pool === 'inline') this.abort(entry)
+        else this.effects.push({ type: 'orphan', generation: this.generation!, attempt: entry.ref, task: entry.task })
+      }
+    }
     this.offers.clear()
     this.running.process = 0
     this.running.inline = 0
-    this.results.clear()
+    const results = this.results.clear()
+    if (results.length > 0) this.effects.push({ type: 'undelivered', generation: this.generation!, results })
     this.opened = false
   }
 

@@ -1,8 +1,8 @@
 /** Messages of the lease stream and their codecs. The `.proto` text is in docs/protocol.md; the two must agree. */
 import { message, oneOf, type Codec, type Field } from './codec.ts'
 import {
-  ACTIVE_MAX, ATTEMPT_MAX, BATCH_MAX, BLOCK_BYTES_MAX, BLOCK_MAX, CANCEL_MAX, DETAILS_BYTES_MAX, FRAME_BYTES_MAX, INLINE_BYTES_MAX, MS_MAX,
-  NAME_BYTES_MAX, PARAMETERS_BYTES_MAX, PROGRESS_MAX, SLICE_BYTES_MAX, SLOTS_MAX, TEXT_BYTES_MAX
+  ACTIVE_MAX, ATTEMPT_MAX, BATCH_MAX, BEACON_ID_BYTES, BEACON_KEY_BYTES, BLOCK_BYTES_MAX, BLOCK_MAX, CANCEL_MAX, DETAILS_BYTES_MAX, FRAME_BYTES_MAX, INLINE_BYTES_MAX, MS_MAX,
+  NAME_BYTES_MAX, PARAMETERS_BYTES_MAX, PORT_MAX, PROGRESS_MAX, SLICE_BYTES_MAX, SLOTS_MAX, TEXT_BYTES_MAX
 } from './constants.ts'
 import type { Pool, RefusalReason } from './lease-model.ts'
 
@@ -79,9 +79,11 @@ export interface Ack { type: 'ack', sequence: number }
 export interface Cancel { type: 'cancel', attempts: WireAttempt[] }
 export interface SlotsMessage { type: 'slots', processSlots: number, inlineSlots: number, draining: boolean }
 export interface BeatMessage { type: 'beat', sequence: number, active: number, loopDelayMs: number, progress: WireProgress[] }
+/** How to send UDP beacons to the sender of this message. */
+export interface BeaconMessage { type: 'beacon', port: number, id: Uint8Array, key: Uint8Array }
 
 export type LeaseMessage =
-  | Request | Grant | Refuse | OfferMessage | AcceptOffer | RefuseOffer | Withdraw | Orders | Results | Ack | Cancel | SlotsMessage | BeatMessage
+  | Request | Grant | Refuse | OfferMessage | AcceptOffer | RefuseOffer | Withdraw | Orders | Results | Ack | Cancel | SlotsMessage | BeatMessage | BeaconMessage
 
 const uint = (number: number, max: number): Field => ({ number, type: 'uint', max })
 const name = (number: number): Field => ({ number, type: 'string', max: NAME_BYTES_MAX })
@@ -203,6 +205,15 @@ export const leaseMessage = oneOf<LeaseMessage>('LeaseMessage', {
       active: uint(2, ACTIVE_MAX),
       loopDelayMs: uint(3, MS_MAX),
       progress: { number: 4, type: 'message', codec: progressCodec, max: 64, repeated: PROGRESS_MAX }
+    })
+  },
+  beacon: {
+    number: 14,
+    max: SMALL_BYTES_MAX,
+    codec: message<Body<BeaconMessage>>('Beacon', {
+      port: uint(1, PORT_MAX),
+      id: { ...fixed(2, BEACON_ID_BYTES), required: true },
+      key: { ...fixed(3, BEACON_KEY_BYTES), required: true }
     })
   }
 })

@@ -10,6 +10,8 @@ export interface Outstanding<O> {
   cancelledAt: number
   /** The job was already told. */
   told: boolean
+  /** On a task stream while the worker began to take work again: a `draining` of before that may still come. */
+  resumed?: boolean
 }
 
 export interface OfferState<O extends OrderRef, F> {
@@ -35,6 +37,30 @@ export function takeOverdue<O extends OrderRef> (outstanding: Iterable<Outstandi
     overdue.push(entry.order)
   }
   return overdue
+}
+
+/** Offers with orders that could leave, those behind `turn` first, so that jobs take turns. */
+export function readyOffers<O extends OrderRef, F extends OfferRef> (offers: Iterable<OfferState<O, F>>, turn: number): Array<OfferState<O, F>> {
+  const ready: Array<OfferState<O, F>> = []
+  for (const state of offers) if (state.pool != null && state.queue.length > 0) ready.push(state)
+  const at = ready.findIndex(state => state.offer.offer > turn)
+  return at > 0 ? [...ready.slice(at), ...ready.slice(0, at)] : ready
+}
+
+/** By job, each in order of arrival. */
+export function byOffer<T extends AttemptRef> (items: T[]): Map<number, T[]> {
+  const jobs = new Map<number, T[]>()
+  for (const item of items) {
+    const job = jobs.get(item.offer)
+    if (job == null) jobs.set(item.offer, [item])
+    else job.push(item)
+  }
+  return jobs
+}
+
+/** The worker begins to take work again: what task streams of before say may be older than that. */
+export function markResumed<O extends OrderRef, F> (offers: Iterable<OfferState<O, F>>): void {
+  for (const { outstanding } of offers) for (const entry of outstanding.values()) if (entry.task) entry.resumed = true
 }
 
 /** For a look into the machine. */

@@ -107,6 +107,14 @@ export class RemoteWorker implements Worker {
     if (!this.over) this.events.beat?.(beat)
   }
 
+  tellSuspect (reason: string): void {
+    if (!this.over) this.events.suspect?.(reason)
+  }
+
+  tellTrusted (): void {
+    if (!this.over) this.events.trusted?.()
+  }
+
   /** The worker takes this many orders now. */
   setSlots (slots: number, tell: boolean): void {
     this.credits = slots

@@ -2,22 +2,30 @@
 import { BATCH_BYTES, BATCH_MAX } from './constants.ts'
 import type { Pool, ResultRef, Slots } from './lease-model.ts'
 
-interface Batch extends Slots { sequence: number, bytes: number, count: number }
+interface Batch<R> extends Slots {
+  sequence: number
+  bytes: number
+  count: number
+  /** Those worth keeping for another lease: good ones that took an engine. */
+  kept: R[] | undefined
+}
 interface Held<R> { result: R, pool: Pool | undefined }
 
 export class ResultWindow<R extends ResultRef> {
   private readonly windowBytes: number
+  private readonly keeps: boolean
   private sequence = 0
-  private batches: Batch[] = []
+  private batches: Array<Batch<R>> = []
   private bytes = 0
   private count = 0
   private queue: Array<Held<R>> = []
   /** Per place: results held or unacknowledged. */
   private readonly pending: Slots = { process: 0, inline: 0 }
 
-  /** `windowBytes`: bytes that may be unacknowledged; one larger result still goes alone. */
-  constructor (windowBytes: number) {
+  /** `windowBytes`: bytes that may be unacknowledged; one larger result still goes alone. `keeps`: `clear` gives back what was not acknowledged. */
+  constructor (windowBytes: number, keeps = false) {
     this.windowBytes = windowBytes
+    this.keeps = keeps
   }
 
   get empty (): boolean {
@@ -46,13 +54,15 @@ export class ResultWindow<R extends ResultRef> {
   /** The next batch to send, if the window allows one. */
   take (): { sequence: number, results: R[] } | undefined {
     if (this.queue.length === 0) return undefined
-    const batch: Batch = { sequence: this.sequence + 1, process: 0, inline: 0, bytes: 0, count: 0 }
+    const batch: Batch<R> = { sequence: this.sequence + 1, process: 0, inline: 0, bytes: 0, count: 0, kept: undefined }
     const results: R[] = []
-    for (const { result, pool } of this.queue) {
+    for (const held of this.queue) {
+      const { result, pool } = held
       const bytes = this.bytes + batch.bytes
       if (bytes > 0 && result.weight > 0 && bytes + result.weight > this.windowBytes) break
       if (results.length >= BATCH_MAX || (batch.bytes > 0 && batch.bytes + result.weight > BATCH_BYTES)) break
       if (pool != null) batch[pool]++
+      if (this.isKept(held)) (batch.kept ??= []).push(result)
       batch.bytes += result.weight
       results.push(result)
     }
@@ -82,7 +92,9 @@ export class ResultWindow<R extends ResultRef> {
     return true
   }
 
-  clear (): void {
+  /** Starts anew. What was worth keeping and not acknowledged, oldest first; nothing unless the window keeps. */
+  clear (): R[] {
+    const kept = this.keeps ? [...this.batches.flatMap(batch => batch.kept ?? []), ...this.queue.filter(held => this.isKept(held)).map(({ result }) => result)] : []
     this.sequence = 0
     this.batches = []
     this.bytes = 0
@@ -90,5 +102,10 @@ export class ResultWindow<R extends ResultRef> {
     this.queue = []
     this.pending.process = 0
     this.pending.inline = 0
+    return kept
+  }
+
+  private isKept ({ result, pool }: Held<R>): boolean {
+    return this.keeps && pool === 'process' && result.ok
   }
 }

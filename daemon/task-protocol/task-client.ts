@@ -1,7 +1,7 @@
 /** One attempt on a stream of its own, from the requester's side: the order, the input, the output into the store. */
 import type { Connection } from '@libp2p/interface'
 import { chunkedLeaf, type BatchSigner } from '../trust/index.ts'
-import type { BlockStore, StoredBlock } from '../store/index.ts'
+import { StoreFullError, type BlockStore, type StoredBlock } from '../store/index.ts'
 import type { ClientOrder } from './client-types.ts'
 import { ATTACH_TIMEOUT_MS, LEAF_CHUNK_BYTES, TASK_STREAMS_MAX } from './constants.ts'
 import { TransferError } from './errors.ts'
@@ -53,6 +53,8 @@ export async function runTask (task: TaskAttempt): Promise<AttemptOutcome> {
     const failure = asTransferError(error)
     transfer?.abort(failure)
     if (signal.aborted) return failed(order, 'cancelled', 'cancelled')
+    const cause = error instanceof TransferError ? error.cause : error
+    if (cause instanceof StoreFullError) return failed(order, 'store', cause.message)
     return failed(order, failure.code === 'protocol' ? 'protocol' : 'transfer', failure.message)
   }
 }
@@ -99,7 +101,7 @@ function inputOf (order: ClientOrder, signal: AbortSignal): AsyncIterable<Uint8A
 
 async function receiveOutput (task: TaskAttempt, transfer: Transfer, size: number): Promise<AttemptOutcome> {
   const { order, signal } = task
-  const sink = await task.store.sink()
+  const sink = await task.store.sink({ size })
   let stored: StoredBlock | undefined
   try {
     const chunks = size > LEAF_CHUNK_BYTES ? chunkedLeaf(LEAF_CHUNK_BYTES) : undefined

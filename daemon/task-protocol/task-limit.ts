@@ -35,6 +35,11 @@ export class TaskLimit<O> {
     return true
   }
 
+  /** Takes out all that wait. */
+  dropAll (): O[] {
+    return this.waiting.splice(0)
+  }
+
   clear (): void {
     this.open = 0
     this.waiting = []

@@ -11,6 +11,7 @@ import { engineFailure, parametersOf, wireFailure } from './execution.ts'
 import type { Admission, LeaseServer } from './lease-server.ts'
 import type { WireFailure, WireFailureReason, WireResult } from './messages.ts'
 import { NO_SIGNATURE, offerDigest, receiptLeaf, signReceipts } from './receipts.ts'
+import type { Finished, GoodOutcome } from './redelivery.ts'
 import type { ServedOffer, TaskServerInit } from './server-types.ts'
 import { asTransferError } from './task-client.ts'
 import { taskMessage, type TaskOrder } from './task-messages.ts'
@@ -46,7 +47,7 @@ export async function serveTask (stream: Stream, connection: Connection, init: T
       return
     }
     try {
-      await attempt(leases!, message, admission, transfer)
+      await attempt(leases!, message, admission, transfer, connection)
     } finally {
       admission.finished()
     }
@@ -58,26 +59,62 @@ export async function serveTask (stream: Stream, connection: Connection, init: T
   }
 }
 
-async function attempt (leases: LeaseServer, message: TaskOrder, admitted: Admitted, transfer: Transfer): Promise<void> {
-  const { executor } = leases.context.components
-  const signal = AbortSignal.any([admitted.signal, transfer.signal])
-  const workspace = await executor.workspace()
+async function attempt (leases: LeaseServer, message: TaskOrder, admitted: Admitted, transfer: Transfer, connection: Connection): Promise<void> {
+  const { order } = admitted
+  let workspace: Workspace | undefined
+  const settled = Promise.withResolvers<void>()
+  order.settled = settled.promise
+  // A stream that is reset while its lease and its connection stand is a cancel. With them gone, the lease's end decides: its requester may come back.
+  const onOver = (): void => { if (admitted.current() && connection.status === 'open') order.cancel() }
+  transfer.signal.addEventListener('abort', onOver, { once: true })
+  if (transfer.signal.aborted) onOver()
   try {
     transfer.sendMessage(taskMessage.encode({ type: 'accept' }))
-    await convert(leases, message, admitted, transfer, workspace, signal)
+    workspace = await orUnavailable('a folder for it', leases.context.components.executor.workspace())
+    await convert(leases, message, admitted, transfer, workspace, connection)
   } catch (error) {
-    if (!(error instanceof AttemptFailure)) throw error
+    const failure = order.refusal ?? (error instanceof AttemptFailure ? error.failure : undefined)
+    if (failure == null || transfer.error != null) throw error
     admitted.finished() // the requester takes its credit back with the result, so the slot must be free by then
-    sendResult(transfer, { ...refOf(message), ...NOTHING, failure: wireFailure(error.failure) }, NO_SIGNATURE)
+    sendResult(transfer, { ...refOf(message), ...NOTHING, failure: wireFailure(failure) }, NO_SIGNATURE)
   } finally {
-    await workspace.dispose()
+    transfer.signal.removeEventListener('abort', onOver)
+    settled.resolve()
+    await workspace?.dispose()
   }
 }
 
-async function convert (leases: LeaseServer, message: TaskOrder, admitted: Admitted, transfer: Transfer, workspace: Workspace, signal: AbortSignal): Promise<void> {
-  const { offer } = admitted
+async function convert (leases: LeaseServer, message: TaskOrder, admitted: Admitted, transfer: Transfer, workspace: Workspace, connection: Connection): Promise<void> {
+  const { order, offer } = admitted
   const input = join(workspace.path, 'input')
-  await receiveInput(message, transfer, input, signal)
+  await receiveInput(message, transfer, input, order.stopped.signal)
+  const found = await leases.orders.findFinished(order, offer.outputBytes)
+  const { outcome, dispose } = found ?? await engine(leases, message, admitted, input, workspace)
+  let delivered = false
+  try {
+    order.unheard.signal.throwIfAborted()
+    await deliver(leases, message, admitted, transfer, outcome)
+    await transfer.finish()
+    // a peer that was killed ends its streams like one that took everything
+    delivered = transfer.error?.code === 'early-end' && connection.status === 'open'
+  } finally {
+    if (!delivered) await leases.orders.keep(order, outcome)
+    await dispose()
+  }
+}
+
+/** Of what this node lacks, say on a full disk, the requester is told without blame; which files it has is nobody's business. */
+async function orUnavailable<T> (what: string, made: Promise<T>): Promise<T> {
+  try {
+    return await made
+  } catch (error) {
+    throw new AttemptFailure({ reason: 'unavailable', message: `${what} cannot be made here: ${(error as NodeJS.ErrnoException).code ?? 'the executor is not running'}` })
+  }
+}
+
+/** Runs the engine; rejects with an AttemptFailure unless it gave an output within the limits. */
+async function engine (leases: LeaseServer, message: TaskOrder, { offer, order, begun }: Admitted, input: string, workspace: Workspace): Promise<Finished> {
+  let since = 0
   const outcome = await leases.context.components.executor.run({
     converter: offer.converter,
     version: offer.version,
@@ -85,26 +122,33 @@ async function convert (leases: LeaseServer, message: TaskOrder, admitted: Admit
     input: { path: input, size: message.order.size },
     workspace,
     limits: { outputBytes: offer.outputBytes }
-  }, { signal, onProgress: admitted.onProgress })
+  }, {
+    signal: order.stopped.signal,
+    onProgress: done => { order.done = done },
+    guest: true,
+    onBegin: () => {
+      since = performance.now()
+      begun()
+    }
+  })
   if (!outcome.ok) throw new AttemptFailure(engineFailure(outcome))
+  leases.context.took(performance.now() - since)
   const { output } = outcome
   const size = 'bytes' in output ? output.bytes.length : output.size
   if (size > offer.outputBytes) throw new AttemptFailure({ reason: 'output-limit', message: `an output of ${size} bytes, at most ${offer.outputBytes} were ordered` })
+  return { outcome, dispose: async () => {} }
+}
+
+/** Sends the output, then the result with its receipt. What is finished is delivered, even when the order is handed back meanwhile. */
+async function deliver (leases: LeaseServer, message: TaskOrder, { offer, order, finished }: Admitted, transfer: Transfer, { output, units, cpuMs, wallMs }: GoodOutcome): Promise<void> {
+  const size = 'bytes' in output ? output.bytes.length : output.size
   transfer.sendMessage(taskMessage.encode({ type: 'output', size }))
   const chunks = size > LEAF_CHUNK_BYTES ? chunkedLeaf(LEAF_CHUNK_BYTES) : undefined
   const source = 'bytes' in output ? [output.bytes] : createReadStream(output.path, { highWaterMark: CHUNK_BYTES })
-  const flow = await transfer.send(source, { signal, tap: chunks?.update })
-  const result: WireResult = {
-    ...refOf(message),
-    ...NOTHING,
-    digest: flow.digest,
-    size: flow.total,
-    units: outcome.units,
-    cpuMs: Math.round(outcome.cpuMs),
-    wallMs: Math.round(outcome.wallMs)
-  }
+  const flow = await transfer.send(source, { signal: order.unheard.signal, tap: chunks?.update })
+  const result: WireResult = { ...refOf(message), ...NOTHING, digest: flow.digest, size: flow.total, units, cpuMs: Math.round(cpuMs), wallMs: Math.round(wallMs) }
   const root = chunks?.digest()
-  admitted.finished()
+  finished()
   sendResult(transfer, result, signReceipts(leases.context.signer, [receiptLeaf(offer.job, message.order.digest, result, root)]), root)
 }
 
@@ -118,7 +162,7 @@ function readParameters (offer: ServedOffer, message: TaskOrder): ReturnType<typ
 
 /** Takes the input into a file; what is wrong with it becomes a typed failure, a broken stream stays an exception. */
 async function receiveInput ({ order }: TaskOrder, transfer: Transfer, path: string, signal: AbortSignal): Promise<void> {
-  const file = await open(path, 'wx', 0o600)
+  const file = await orUnavailable('a file for its input', open(path, 'wx', 0o600))
   const sink: ByteSink = {
     async write (chunk) {
       let at = 0

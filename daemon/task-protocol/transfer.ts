@@ -204,7 +204,7 @@ export class Transfer {
         continue
       }
       if (this.inflow.end != null) break
-      await this.wait('wakeReader', options.signal, () => performance.now() - this.readAt > this.stallMs && this.inflow.open)
+      await this.wait('wakeReader', options.signal, ownMs => performance.now() - this.readAt - ownMs > this.stallMs && this.inflow.open)
     }
     const { digest, total: announced } = this.inflow.end
     if (announced !== total) throw new TransferError('wrong-digest', `${total} bytes came, the end marker says ${announced}`)
@@ -310,21 +310,28 @@ export class Transfer {
   private async waitToWrite (signal: AbortSignal | undefined): Promise<void> {
     if (this.failure != null) throw this.failure
     const since = performance.now()
-    await this.wait('wakeWriter', signal, () => performance.now() - Math.max(since, this.writtenAt) > this.stallMs)
+    await this.wait('wakeWriter', signal, ownMs => performance.now() - Math.max(since, this.writtenAt) - ownMs > this.stallMs)
     if (this.failure != null) throw this.failure
   }
 
-  private async wait (which: 'wakeReader' | 'wakeMessage' | 'wakeWriter', signal: AbortSignal | undefined, stalled?: () => boolean): Promise<void> {
+  /** `stalled` is asked from time to time, and told by how many milliseconds this node itself was late while it waited: those are not the other side's. */
+  private async wait (which: 'wakeReader' | 'wakeMessage' | 'wakeWriter', signal: AbortSignal | undefined, stalled?: (ownMs: number) => boolean): Promise<void> {
     if (signal?.aborted === true) throw aborted(signal)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this[which] = resolve
     const onAbort = (): void => { reject(aborted(signal!)) }
     signal?.addEventListener('abort', onAbort, { once: true })
+    const lookMs = Math.max(1, this.stallMs / 4)
+    let ownMs = 0
+    let looked = performance.now()
     const timer = stalled == null
       ? undefined
       : setInterval(() => {
-        if (stalled()) this.abort(new TransferError('stalled', `nothing moved for ${this.stallMs} ms`))
-      }, Math.max(1, this.stallMs / 4))
+        const now = performance.now()
+        ownMs += Math.max(0, now - looked - lookMs)
+        looked = now
+        if (stalled(ownMs)) this.abort(new TransferError('stalled', `nothing moved for ${this.stallMs} ms`))
+      }, lookMs)
     try {
       await promise
     } finally {

@@ -2,17 +2,25 @@
 import { compareGenerations, type AttemptRef, type Generation } from '../../daemon/task-protocol/lease-model.ts'
 import { createLeaseRequester } from '../../daemon/task-protocol/lease-requester.ts'
 import type { LeaseRequester, RequesterEffect, RequesterEvent } from '../../daemon/task-protocol/lease-requester-events.ts'
-import type { Disk, JobRecord } from './disk.ts'
+import { Disk, type DiskProfile, type JobRecord } from './disk.ts'
 import type { Asked } from '../../daemon/coordinator/index.ts'
 import { limitOf, tooDear } from '../../daemon/coordinator/prices.ts'
-import { BEAT_MS, LARGE_BYTES, SILENCE_MS, UNIT, type Fault, type SimOffer, type SimOrder, type SimResult, type ToRequester } from './model.ts'
+import { Host } from './host.ts'
+import { LARGE_BYTES, UNIT, type Fault, type SimOffer, type SimOrder, type SimResult, type ToRequester } from './model.ts'
 import type { Network, Stream } from './network.ts'
-import { SimJob, type JobHost, type JobPlan } from './sim-job.ts'
+import { PeerWatch } from './peer-watch.ts'
+import { newHistory, SimJob, type JobHistory, type JobHost, type JobPlan } from './sim-job.ts'
 import { nameOf, type TaskStream, type WorkerNode } from './worker-node.ts'
-import { Violation, type Life, type World } from './world.ts'
+import { Violation, type World } from './world.ts'
 
 /** How long after a cancel over an undisturbed connection the worker must have stopped, milliseconds. */
 const CANCEL_LIMIT_MS = 2000
+/** How long both ends of an undisturbed lease may believe different things: longer than any message is under way. Milliseconds. */
+const BOOKS_MS = 3000
+/** Keys of what is known of peers that lied. */
+const BAD = 'bad/'
+/** How long a lease is kept that no job uses, milliseconds. */
+const IDLE_MS = 1500
 /** How long a requester that gave a worker up may still read what comes, milliseconds. */
 const LINGER_MS = 2500
 
@@ -20,16 +28,24 @@ interface Lease {
   worker: WorkerNode
   machine: LeaseRequester<SimOrder, SimResult, SimOffer>
   stream: Stream | undefined
+  watch: PeerWatch | undefined
   tasks: Map<string, TaskStream>
   /** Offers on the lease and what became of them. */
   offers: Map<number, { job: SimJob, accepted: boolean }>
   slotsMax: number
+  /** The worker said that it drains. */
+  draining: boolean
+  /** Orders the worker does not have, and since when; since when it takes another number than is believed here. */
+  missing: Map<string, number>
+  differsSince: number
+  /** When a job last used it. */
+  usedAt: number
 }
 
 export class RequesterNode {
   readonly name: string
   readonly disk: Disk
-  life: Life = { over: false }
+  readonly host: Host
   readonly #world: World
   readonly #network: Network
   readonly #workers: WorkerNode[]
@@ -42,16 +58,20 @@ export class RequesterNode {
   /** All offers of this life, for results that come late. */
   #offers = new Map<number, SimJob>()
   readonly jobs = new Map<string, SimJob>()
+  readonly histories = new Map<string, JobHistory>()
   readonly results = new Map<string, string>()
   /** Workers that gave one of its jobs a wrong result; forgotten with the process, as in the daemon. */
   #distrusted = new Map<string, string>()
   /** What each worker asks, as this node heard it. */
   readonly #asked = new Map<string, Asked>()
   late = 0
+  resumed = 0
+  #suspicions = 0
 
-  constructor (name: string, world: World, network: Network, workers: WorkerNode[], disk: Disk, faults: ReadonlySet<Fault>) {
+  constructor (name: string, world: World, network: Network, workers: WorkerNode[], disk: DiskProfile, faults: ReadonlySet<Fault>) {
     this.name = name
-    this.disk = disk
+    this.host = new Host(name, world, faults as ReadonlySet<never>)
+    this.disk = new Disk(world, this.host, disk)
     this.#world = world
     this.#network = network
     this.#workers = workers
@@ -59,18 +79,24 @@ export class RequesterNode {
     for (const { name: worker, conduct } of workers) this.#asked.set(worker, conduct.asked)
   }
 
-  get up (): boolean { return !this.life.over }
+  get up (): boolean { return this.host.up }
 
   submit (plan: JobPlan): void {
     if (!this.up) {
       this.results.set(plan.id, 'not submitted')
       return
     }
-    const job = new SimJob(plan, this.#world, this.disk, this.life, this.#faults, this.#host(plan.id))
+    const history = newHistory(plan.id, this.#world, this.host)
+    this.histories.set(plan.id, history)
+    this.#begin(plan, history)
+  }
+
+  #begin (plan: JobPlan, history: JobHistory): void {
+    const job = new SimJob(plan, this.#world, this.disk, this.host, this.#faults, this.#host(plan.id), history, new Set(this.#distrusted.keys()))
     this.jobs.set(plan.id, job)
     job.start()
     for (const worker of this.#workers) this.#attachLater(job, worker, this.#world.random.between(0, 300))
-    this.#world.after(2000, this.life, '', () => { job.push({ type: 'settled', count: this.#workers.length }) })
+    this.#world.after(2000, this.host.life, '', () => { job.push({ type: 'settled', count: this.#workers.length }) })
   }
 
   /** A worker's new price reached this node. */
@@ -80,35 +106,107 @@ export class RequesterNode {
   }
 
   crash (): void {
-    this.life.over = true
+    this.host.crash()
     this.disk.crash()
+    for (const { watch } of this.#leases.values()) watch?.stop()
     this.#leases = new Map()
     this.#offers = new Map()
     this.#distrusted = new Map()
   }
 
-  /** What the coordinator does at start: unfinished jobs are ended, what was left is removed. */
+  /** What the coordinator does at start: jobs that had not ended go on. */
   restart (): void {
-    this.life = { over: false }
+    this.host.restart()
     this.#incarnation++
     this.#counter = 0
+    for (const [key, reason] of this.disk.journal) if (key.startsWith(BAD)) this.#distrusted.set(key.slice(BAD.length), reason as string)
     for (const [id, job] of this.jobs) {
-      if (job.end != null) continue
       const record = this.disk.journal.get(`job/${id}`) as JobRecord | undefined
+      if (record?.phase === 'ended') {
+        job.clear()
+        continue
+      }
       const file = this.disk.output(id)
       file.partial = undefined
-      if (record?.phase !== 'renaming' && record?.phase !== 'ended' && file.final != null) throw new Violation(`after its crash ${this.name} has an output of ${id} that no record announces`)
+      if (record?.phase !== 'renaming' && file.final != null) throw new Violation(`after its crash ${this.name} has an output of ${id} that no record announces`, { job: id })
       job.watch.output(file, job.plan.sizes.length)
-      this.results.set(id, file.final == null ? 'interrupted' : 'done')
-      this.jobs.delete(id)
+      if (file.final != null) {
+        this.results.set(id, 'done')
+        this.disk.append(`job/${id}`, { phase: 'ended', state: 'done' }, () => {})
+        job.clear()
+        continue
+      }
+      this.results.delete(id)
+      if (record == null) {
+        // Nobody was told that it was taken.
+        this.results.set(id, 'not submitted')
+        continue
+      }
+      this.#world.note(`${this.name} goes on with ${id}`)
+      this.resumed++
+      this.#begin(job.plan, job.history)
     }
+  }
+
+  /** Every lease's far end is looked at. */
+  checkSilence (): void {
+    for (const { watch } of this.#leases.values()) watch?.checkSilence()
+  }
+
+  checkProgress (): void {
+    if (!this.up || this.#world.now < this.host.life.idleUntil) return
+    for (const job of this.jobs.values()) {
+      if (job.end == null) job.watch.checkProgress(worker => this.#leases.get(worker)?.watch?.verdict === 'alive')
+    }
+  }
+
+  /** What both ends of an undisturbed lease believe must agree after a while: which orders are out, and how many are taken. */
+  checkBooks (): void {
+    const { now } = this.#world
+    for (const lease of this.#leases.values()) {
+      const { stream, worker, machine, missing } = lease
+      if (stream == null || !this.up) continue
+      const { host } = worker
+      const quiet = stream.workerLife === host.life && !host.life.over && now - Math.max(stream.disturbedUntil, stream.links[0].busyUntil, stream.links[1].busyUntil, host.hungUntil, host.life.idleUntil, this.host.life.idleUntil, this.host.hungUntil) > CANCEL_LIMIT_MS
+      const { outstanding, slots, state } = machine.inspect()
+      if (!quiet || state !== 'granted') {
+        missing.clear()
+        lease.differsSince = Infinity
+        continue
+      }
+      const lacking = new Set<string>()
+      for (const ref of outstanding) {
+        if (worker.holds(this.name, stream.generation, ref)) continue
+        const name = `${ref.offer}/${ref.block}/${ref.attempt}`
+        lacking.add(name)
+        const since = missing.get(name) ?? now
+        missing.set(name, since)
+        if (now - since > BOOKS_MS) throw new Violation(`${this.name} waits for block ${ref.block} (attempt ${ref.attempt}) at ${worker.name}, which does not have it`, { job: this.#offers.get(ref.offer)?.plan.id, block: ref.block })
+      }
+      for (const name of missing.keys()) if (!lacking.has(name)) missing.delete(name)
+      const taken = worker.slotsFor(this.name, stream.generation)
+      if (taken == null || taken === slots.process) lease.differsSince = Infinity
+      else lease.differsSince = Math.min(lease.differsSince, now)
+      if (now - lease.differsSince > BOOKS_MS) throw new Violation(`${this.name} believes that ${worker.name} takes ${slots.process} orders; it takes ${taken}`)
+    }
+  }
+
+  watchOf (worker: string, stream: Stream): PeerWatch | undefined {
+    const lease = this.#leases.get(worker)
+    return lease?.stream === stream ? lease.watch : undefined
+  }
+
+  get suspicions (): number {
+    return this.#suspicions
   }
 
   receive (worker: WorkerNode, stream: Stream, message: ToRequester): void {
     const lease = this.#leases.get(worker.name)
     if (lease == null) return
     const { generation } = stream
+    if (lease.stream === stream) lease.watch?.heard()
     const current = lease.machine.inspect().generation
+    if (message.type === 'slots' && lease.stream === stream) lease.draining = message.draining
     const effects = this.#step(lease, { type: 'message', generation, message })
     if (current == null || compareGenerations(generation, current) >= 0) return
     for (const { type } of effects) {
@@ -126,6 +224,7 @@ export class RequesterNode {
     const lease = this.#leases.get(worker.name)
     if (lease == null || !lease.tasks.delete(taskName(task.stream.generation, task.order))) return
     this.#network.streams.delete(task.stream)
+    if (lease.stream?.generation === task.stream.generation) lease.watch?.heard()
     this.#step(lease, { type: 'task-settled', generation: task.stream.generation, result })
   }
 
@@ -156,7 +255,7 @@ export class RequesterNode {
       dispatch: (name, orders) => {
         const [lease, offer] = this.#offerOf(name, id)
         if (lease == null || offer == null) throw new Violation(`job ${id} orders from ${name}, which it is not attached to`)
-        this.#step(lease, { type: 'orders', offer, orders: orders.map(({ block, attempt, size }) => ({ offer, block, attempt, size, weight: size > LARGE_BYTES ? 0 : size, large: size > LARGE_BYTES })) })
+        this.#step(lease, { type: 'orders', offer, orders: orders.map(({ block, attempt, size, poison, input }) => ({ offer, block, attempt, size, poison, input, weight: size > LARGE_BYTES ? 0 : size, large: size > LARGE_BYTES })) })
       },
       cancel: (name, attempts) => {
         const [lease, offer] = this.#offerOf(name, id)
@@ -175,6 +274,7 @@ export class RequesterNode {
       caught: (name, reason) => {
         if (this.#distrusted.has(name)) return
         this.#distrusted.set(name, reason)
+        this.disk.append(`${BAD}${name}`, reason, () => {})
         for (const job of this.jobs.values()) if (job.plan.id !== id && job.end == null) job.push({ type: 'distrusted', worker: name, reason })
       },
       ended: job => {
@@ -198,7 +298,7 @@ export class RequesterNode {
   }
 
   #attachLater (job: SimJob, worker: WorkerNode, delayMs: number): void {
-    this.#world.after(delayMs, this.life, '', () => {
+    this.#world.after(delayMs, this.host.life, '', () => {
       if (job.end != null || job.watch.banned.has(worker.name) || this.#distrusted.has(worker.name)) return
       if (tooDear(this.#asked.get(worker.name) as Asked, limitOf(job.plan.maxPrice, UNIT)) != null) {
         // As the daemon does: not asked, and looked at again when more is heard of it.
@@ -219,7 +319,7 @@ export class RequesterNode {
   #lease (worker: WorkerNode): Lease {
     let lease = this.#leases.get(worker.name)
     if (lease == null) {
-      lease = { worker, machine: createLeaseRequester<SimOrder, SimResult, SimOffer>({ faults: this.#faults as ReadonlySet<never> }), stream: undefined, tasks: new Map(), offers: new Map(), slotsMax: 0 }
+      lease = { worker, machine: createLeaseRequester<SimOrder, SimResult, SimOffer>({ faults: this.#faults as ReadonlySet<never> }), stream: undefined, watch: undefined, tasks: new Map(), offers: new Map(), slotsMax: 0, usedAt: 0, draining: false, missing: new Map(), differsSince: Infinity }
       this.#leases.set(worker.name, lease)
     }
     return lease
@@ -227,48 +327,81 @@ export class RequesterNode {
 
   #open (lease: Lease): void {
     const generation: Generation = { incarnation: this.#incarnation, counter: ++this.#counter }
-    const stream = this.#network.open(this, lease.worker, generation)
+    const stream = this.#network.open(this.host, lease.worker.host, generation)
     lease.stream = stream
     lease.slotsMax = 0
-    this.#watchSilence(lease, stream)
+    lease.draining = false
+    lease.missing.clear()
+    lease.usedAt = this.#world.now
+    lease.watch = this.#watch(lease, stream)
     this.#step(lease, { type: 'open', generation })
   }
 
-  /** Gives the worker up after silence; a beat passes when both directions of the network do. */
-  #watchSilence (lease: Lease, stream: Stream): void {
-    let heardAt = this.#world.now
-    const look = (): void => {
-      if (lease.stream !== stream) return
-      const { worker } = lease
-      if (this.#network.hears(stream, 1)) heardAt = this.#world.now
-      if (this.#world.now - heardAt > SILENCE_MS) {
-        this.#world.note(`${this.name} gives up ${worker.name} (${nameOf(stream.generation)})`)
-        this.#abandon(lease, stream, 'silent')
-        return
+  /** The failure detector over the worker; its verdicts go to the jobs it works for. */
+  #watch (lease: Lease, stream: Stream): PeerWatch {
+    const { worker } = lease
+    return new PeerWatch({
+      world: this.#world,
+      network: this.#network,
+      own: this.host,
+      remote: worker.host,
+      stream,
+      side: 'requester',
+      beacons: worker.conduct.beacons,
+      faults: this.#faults as ReadonlySet<never>,
+      other: () => worker.watchOf(this.name, stream.generation),
+      onTick: () => {
+        if (lease.stream !== stream) return
+        this.#step(lease, { type: 'tick' })
+        this.#closeIdle(lease, stream)
+      },
+      onVerdict: (verdict, reason) => {
+        if (lease.stream !== stream) return
+        if (verdict === 'dead') {
+          this.#world.note(`${this.name} gives up ${worker.name} (${nameOf(stream.generation)}): ${reason}`)
+          this.#abandon(lease, stream, reason)
+          return
+        }
+        if (verdict === 'suspect') this.#suspicions++
+        this.#world.note(`${this.name} ${verdict === 'suspect' ? 'doubts' : 'trusts'} ${worker.name}: ${reason}`)
+        for (const { job, accepted } of lease.offers.values()) {
+          if (accepted) job.push(verdict === 'suspect' ? { type: 'suspect', worker: worker.name, reason } : { type: 'trusted', worker: worker.name })
+        }
       }
-      this.#step(lease, { type: 'tick' })
-      this.#world.after(BEAT_MS, this.life, '', look)
+    })
+  }
+
+  /** A lease no job uses is given back after a while: somebody else may be waiting for it. */
+  #closeIdle (lease: Lease, stream: Stream): void {
+    if (lease.offers.size > 0 || lease.machine.inspect().offers.length > 0) {
+      lease.usedAt = this.#world.now
+      return
     }
-    this.#world.after(BEAT_MS, this.life, '', look)
+    if (this.#world.now - lease.usedAt < IDLE_MS) return
+    lease.watch?.stop()
+    this.#network.closeByRequester(stream, () => { if (lease.worker.up) lease.worker.streamLost(this.name, stream.generation) })
+    this.#step(lease, { type: 'lost', generation: stream.generation, reason: 'not used any more' })
   }
 
   /** Gives a lease up. Sometimes the old streams are still read for a while: what comes then is late, but a result. */
   #abandon (lease: Lease, stream: Stream, reason: string): void {
     const { worker } = lease
+    lease.watch?.stop()
     const tasks = [...lease.tasks.values()]
     const close = (): void => {
       this.#network.closeByRequester(stream, () => { if (worker.up) worker.streamLost(this.name, stream.generation) })
       for (const { stream: own, order } of tasks) this.#network.closeByRequester(own, () => { if (worker.up) worker.taskReset(this.name, own.generation, order) })
     }
     if (this.#world.random.chance(0.5)) close()
-    else this.#world.after(LINGER_MS, this.life, '', close)
+    else this.#world.after(LINGER_MS, this.host.life, '', close)
     this.#step(lease, { type: 'lost', generation: stream.generation, reason })
   }
 
   #step (lease: Lease, event: RequesterEvent<SimOrder, SimResult, SimOffer>): Array<RequesterEffect<SimOrder, SimResult, SimOffer>> {
-    const effects = lease.machine.step(event, this.#world.now)
+    const effects = lease.machine.step(event, this.host.monotonic())
     for (const effect of effects) this.#act(lease, effect)
-    const { slots, credits, outstanding } = lease.machine.inspect()
+    const { slots, credits, outstanding, queued, state } = lease.machine.inspect()
+    if (lease.draining && state === 'granted' && queued > 0) throw new Violation(`${this.name} keeps ${queued} orders for ${lease.worker.name}, which drains`)
     lease.slotsMax = Math.max(lease.slotsMax, slots.process)
     const used = slots.process - credits.process
     if (used !== outstanding.length) throw new Violation(`${this.name} counts ${used} credits of ${lease.worker.name} for ${outstanding.length} orders`)
@@ -283,7 +416,8 @@ export class RequesterNode {
         const { stream } = lease
         if (stream == null || compareGenerations(stream.generation, effect.generation) !== 0) break
         const { message } = effect
-        this.#network.send(stream, 0, `${worker.name} gets ${message.type} from ${this.name} (${nameOf(effect.generation)})`, () => { worker.receive(this.name, stream, message) })
+        const bytes = message.type === 'orders' ? message.orders.reduce((sum, { weight }) => sum + weight, 0) : 0
+        this.#network.send(stream, 0, `${worker.name} gets ${message.type} from ${this.name} (${nameOf(effect.generation)})`, () => { worker.receive(this.name, stream, message) }, bytes)
         break
       }
       case 'open-task': this.#openTask(lease, effect.generation, effect.order); break
@@ -299,9 +433,10 @@ export class RequesterNode {
           break
         }
         entry.job.push({ type: 'joined', worker: worker.name, kind: 'remote', slots: effect.slots, asked: this.#asked.get(worker.name) })
+        if (lease.watch?.verdict === 'suspect') entry.job.push({ type: 'suspect', worker: worker.name, reason: 'doubted before it joined' })
         break
       }
-      case 'offer-refused': this.#again(lease, [effect.offer]); break
+      case 'offer-refused': this.#again(lease, [effect.offer], effect.retryAfterMs); break
       case 'outcomes': for (const result of effect.results) this.#offers.get(effect.offer)?.outcome(worker.name, result); break
       case 'failed': for (const { block, attempt } of effect.orders) {
         this.#offers.get(effect.offer)?.push({ type: 'failed', worker: worker.name, block, attempt, reason: effect.reason, message: effect.message })
@@ -317,11 +452,13 @@ export class RequesterNode {
           if (entry?.accepted === true) entry.job.push({ type: 'lost', worker: worker.name, reason: effect.reason })
         }
         this.#again(lease, [...lease.offers.keys()])
+        lease.watch?.stop()
         lease.stream = undefined
         break
       }
       case 'refused':
-        this.#again(lease, [...lease.offers.keys()])
+        this.#again(lease, [...lease.offers.keys()], effect.retryAfterMs)
+        lease.watch?.stop()
         lease.stream = undefined
         break
       case 'violation': throw new Violation(`${this.name} calls ${worker.name} in breach: ${effect.message}`)
@@ -330,25 +467,25 @@ export class RequesterNode {
     }
   }
 
-  /** Tries once more, a little later, under a new offer. */
-  #again (lease: Lease, offers: number[]): void {
+  /** Tries once more under a new offer, a little later, and not before the worker said that it makes sense. */
+  #again (lease: Lease, offers: number[], hintMs = 0): void {
     for (const offer of offers) {
       const entry = lease.offers.get(offer)
       lease.offers.delete(offer)
-      if (entry != null) this.#attachLater(entry.job, lease.worker, this.#world.random.between(20, 700))
+      if (entry != null) this.#attachLater(entry.job, lease.worker, hintMs + this.#world.random.between(20, 700))
     }
   }
 
   #openTask (lease: Lease, generation: Generation, order: SimOrder): void {
     const { worker } = lease
-    const stream = this.#network.open(this, worker, generation)
+    const stream = this.#network.open(this.host, worker.host, generation)
     const task: TaskStream = {
       stream,
       order,
       settle: result => { this.#network.send(stream, 1, `${this.name} gets the end of task ${order.block}/${order.attempt} from ${worker.name}`, () => { this.taskSettled(worker, task, result) }) }
     }
     lease.tasks.set(taskName(generation, order), task)
-    this.#network.send(stream, 0, `${worker.name} gets task ${order.block}/${order.attempt} of ${this.name}`, () => { worker.receiveTask(this.name, task) })
+    this.#network.send(stream, 0, `${worker.name} gets task ${order.block}/${order.attempt} of ${this.name}`, () => { worker.receiveTask(this.name, task) }, order.size)
   }
 
   #resetTask (lease: Lease, generation: Generation, ref: AttemptRef): void {
@@ -356,7 +493,7 @@ export class RequesterNode {
     if (task == null) return
     const { worker } = lease
     this.#network.closeByRequester(task.stream, () => { if (worker.up) worker.taskReset(this.name, generation, ref) })
-    this.#world.after(0.1, this.life, '', () => { this.taskSettled(worker, task, { ...ref, ok: false, reason: 'cancelled', message: 'cancelled', weight: 0, value: 'good', wallMs: 0 }) })
+    this.#world.after(0.1, this.host.life, '', () => { this.taskSettled(worker, task, { ...ref, ok: false, reason: 'cancelled', message: 'cancelled', weight: 0, value: 'good', wallMs: 0 }) })
   }
 
   /** Cancelled work must stop at the worker soon, as long as the connection is undisturbed. */
@@ -364,9 +501,9 @@ export class RequesterNode {
     const { stream, worker } = lease
     if (stream == null || refs.length === 0) return
     const since = this.#world.now
-    const workerLife = worker.life
-    this.#world.after(CANCEL_LIMIT_MS, this.life, '', () => {
-      if (workerLife.over || lease.stream !== stream || stream.disturbedAt >= since || !this.#network.streams.has(stream)) return
+    const workerLife = worker.host.life
+    this.#world.after(CANCEL_LIMIT_MS, this.host.life, '', () => {
+      if (workerLife.over || lease.stream !== stream || stream.disturbedUntil >= since || stream.links[0].busyUntil >= since || worker.host.hungUntil >= since || worker.host.life.idleUntil >= since || !this.#network.streams.has(stream)) return
       if (!this.#network.reaches(this.name, worker.name)) return
       for (const ref of refs) {
         if (worker.isRunning(this.name, stream.generation, ref)) throw new Violation(`${worker.name} still works on ${ref.block}/${ref.attempt} of ${this.name}, cancelled ${CANCEL_LIMIT_MS} ms ago`)

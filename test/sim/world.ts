@@ -1,15 +1,32 @@
 /** The virtual clock: what happens, in order of time, and a trace of it that is equal for equal seeds. */
 import { Random } from './random.ts'
 
-/** Something that must never happen did. */
+/** Something that must never happen did. `job` and `block` say whose story explains it. */
 export class Violation extends Error {
   override readonly name = 'Violation'
+  readonly job: string | undefined
+  readonly block: number | undefined
+
+  constructor (message: string, concerning: { job?: string, block?: number } = {}) {
+    super(message)
+    this.job = concerning.job
+    this.block = concerning.block
+  }
 }
 
 /** What dies with a crash: everything scheduled for a life that is over does not happen. */
-export interface Life { over: boolean }
+export class Life {
+  over = false
+  /** It stands still: what is due before then happens then, in order. */
+  idleUntil = 0
+  /** Its timers have their turns, what comes from outside waits until then. */
+  deafUntil = 0
+}
 
 interface Happening { at: number, order: number, life: Life | undefined, label: string, act: () => void }
+
+/** More in one virtual moment means that somebody goes round in circles. */
+const CROWD_MAX = 100_000
 
 /** Happenings a failure prints. */
 const TRACE_KEPT = 60
@@ -22,6 +39,8 @@ export class World {
   #hash = 0x811c9dc5
   #steps = 0
   #kept: string[] = []
+  /** Happenings of this very moment. */
+  #crowd = 0
 
   constructor (seed: number) {
     this.random = new Random(seed)
@@ -51,9 +70,24 @@ export class World {
   run (over: () => boolean, untilMs: number): void {
     for (;;) {
       const next = this.#pop()
-      if (next == null || next.at > untilMs) return
+      if (next == null || next.at > untilMs) {
+        if (next != null) this.#push(next)
+        this.now = Math.max(this.now, untilMs)
+        return
+      }
+      if (next.at > this.now) this.#crowd = 0
+      else if (++this.#crowd > CROWD_MAX) throw new Violation(`${CROWD_MAX} things happen in one moment, the last: ${next.label === '' ? String(next.act) : next.label}`)
       this.now = next.at
-      if (next.life?.over === true) continue
+      const { life } = next
+      if (life != null) {
+        if (life.over) continue
+        if (life.idleUntil > this.now) {
+          next.at = life.idleUntil
+          next.order = this.#order++
+          this.#push(next)
+          continue
+        }
+      }
       this.#steps++
       if (next.label !== '') this.note(next.label)
       next.act()

@@ -7,13 +7,14 @@ const root = join(import.meta.dirname, '..', '..')
 /** What each module may import, types included; `log` is daemon/log.ts. DESIGN section 1, made executable. */
 const MAY_USE: Record<string, string[]> = {
   log: [],
+  'link-faults': [],
   config: [],
   store: [],
   'block-convert': [],
-  health: [],
+  health: ['link-faults'],
   executor: ['block-convert', 'log'],
   trust: ['store'],
-  network: ['trust', 'store', 'log'],
+  network: ['trust', 'store', 'log', 'link-faults'],
   'dht-registry': ['network', 'trust', 'store', 'log'],
   market: ['network', 'trust', 'store', 'log'],
   'task-protocol': ['block-convert', 'executor', 'health', 'network', 'store', 'trust', 'log'],
@@ -22,7 +23,8 @@ const MAY_USE: Record<string, string[]> = {
   'node-api': ['network-view', 'block-convert', 'coordinator', 'dht-registry', 'executor', 'gateway', 'market', 'network', 'task-protocol', 'trust'],
   announcements: ['block-convert', 'config', 'dht-registry', 'executor', 'health', 'market', 'store', 'log'],
   'network-view': ['block-convert', 'config', 'dht-registry', 'gateway', 'market', 'network', 'trust'],
-  doctor: ['dht-registry', 'gateway', 'network'],
+  'doctor-checks': ['gateway', 'health', 'store'],
+  doctor: ['doctor-checks', 'dht-registry', 'gateway', 'health', 'network', 'store'],
   node: ['node-api', 'doctor', 'announcements', 'log', 'config', 'store', 'block-convert', 'health', 'executor', 'trust', 'network', 'dht-registry', 'market', 'task-protocol', 'coordinator', 'gateway']
 }
 

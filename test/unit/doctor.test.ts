@@ -11,10 +11,14 @@ import { deepChecks } from '../../cli/lib/doctor-deep.ts'
 import { offlineChecks } from '../../cli/lib/doctor-offline.ts'
 import { partialPath } from '../../daemon/block-convert/output-paths.ts'
 import { encodeRecord, encodeResult, recordKey, resultKey } from '../../daemon/coordinator/journal-entries.ts'
+import { resultEntry } from '../fixtures/result-entry.ts'
 import { openDataDir, type DataDir } from '../../daemon/store/index.ts'
 import { loadOrCreateIdentity } from '../../daemon/trust/index.ts'
 import { report } from './gateway/fake-node.ts'
-import { ADVERT_OLD_MS, BOOTSTRAP_TRIED_MAX, checksOf, chooseNeighbours, CLOCK_REFUSED_MS, CLOCK_WARNING_MS, DISK_FULL_BYTES, DISK_LOW_BYTES, examine, LOOP_WARNING_MS, NEIGHBOURS_ASKED_MAX, SETTLING_SECONDS, type DialbackFact, type DoctorFacts, type DoctorParts } from '../../daemon/doctor.ts'
+import { BOOTSTRAP_TRIED_MAX, chooseNeighbours, examine, NEIGHBOURS_ASKED_MAX, type DoctorParts } from '../../daemon/doctor.ts'
+import { ADVERT_OLD_MS, checksOf, CLOCK_REFUSED_MS, CLOCK_WARNING_MS, DISK_FULL_BYTES, DISK_LOW_BYTES, LOOP_WARNING_MS, SETTLING_SECONDS, STORE_LOW_BYTES, type DialbackFact, type DoctorFacts } from '../../daemon/doctor-checks.ts'
+import { decideAvailability, type AvailabilityPolicy } from '../../daemon/executor/availability.ts'
+import { BUSY_WINDOW_MS } from '../../daemon/executor/constants.ts'
 import * as registry from '../../daemon/dht-registry/constants.ts'
 import * as memory from '../../daemon/dht-registry/memory-constants.ts'
 import type { DoctorCheck, NodeStatus } from '../../daemon/gateway/index.ts'
@@ -26,7 +30,7 @@ import * as task from '../../daemon/task-protocol/constants.ts'
 import * as trust from '../../daemon/trust/constants.ts'
 
 const PEERS = ['12D3KooWRBy97UB99e3J6hiPesre1MZeuNQvfan4gBziswrRJsNK', '12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN'] as const
-const NAMES = ['state', 'version', 'disk', 'listen', 'bootstrap', 'peers', 'dht', 'reachability', 'clock', 'engines', 'advert', 'event loop']
+const NAMES = ['state', 'version', 'disk', 'block store', 'listen', 'bootstrap', 'peers', 'dht', 'reachability', 'beacon', 'clock', 'engines', 'converters', 'availability', 'advert', 'event loop']
 
 const reached: DialbackFact = { observed: '/ip4/192.0.2.7/tcp/50000', answers: [{ address: '/ip4/127.0.0.1/tcp/4001', outcome: 'not-tried', reason: 'another IP address' }, { address: `/ip4/192.0.2.7/tcp/4001/p2p/${PEERS[0]}`, outcome: 'reachable', reason: '' }], clockAheadMs: 5 }
 const unreached = (outcome: DialbackFact['answers'][number]['outcome'], reason = 'why'): DialbackFact => ({ observed: '/ip4/192.0.2.7/tcp/50000', answers: [{ address: '/ip4/192.0.2.7/tcp/4001', outcome, reason }] })
@@ -37,7 +41,9 @@ const healthy: DoctorFacts = {
   listen: [`/ip4/127.0.0.1/tcp/4001/p2p/${PEERS[0]}`, `/ip4/192.0.2.7/tcp/4001/p2p/${PEERS[0]}`],
   bootstrap: [{ address: `/ip4/192.0.2.8/tcp/4001/p2p/${PEERS[1]}` }],
   peers: 3, dhtPeers: 3, dataDir: '/data', freeBytes: 1e11, dialbacks: [reached, reached, reached], clocks: [5, -20, 12],
-  engines: { slots: 4, bwrap: true, rlimits: true, sandbox: 'auto' }, advert: { ageMs: 60_000, converters: 12, draining: false }, loopDelayMs: 3, agents: ['weft/0.1.0']
+  engines: { slots: 4, bwrap: true, rlimits: true, sandbox: 'auto' }, advert: { ageMs: 60_000, converters: 12, draining: false }, loopDelayMs: 3, agents: ['weft/0.1.0'],
+  store: { bytes: 5e9, blocks: 12, quotaBytes: 5e10, reserveBytes: 268_435_456, leftBytes: 4.5e10 }, availability: { slots: 4, paused: false }, converters: { offered: 12, off: [] },
+  liveness: { beacon: 'on', port: 40_000, watched: 2, byBeacon: 2, suspect: 0, sendFailures: 0, ownHealth: 0 }
 }
 
 const check = (name: string, changes: Partial<DoctorFacts>): DoctorCheck => {
@@ -64,8 +70,12 @@ describe('doctor', () => {
       listen: fc.array(address.filter(text => text !== ''), { maxLength: 3 }), bootstrap: fc.array(fc.record({ address, problem: fc.string({ unit: 'binary' }) }, { requiredKeys: ['address'] }), { maxLength: 3 }),
       peers: fc.nat(5), dhtPeers: fc.nat(5), dataDir: fc.constant('/data'), freeBytes: fc.nat(), dialbacks: fc.array(dialback, { maxLength: 3 }), clocks: fc.array(fc.integer(), { maxLength: 3 }),
       engines: fc.record({ slots: fc.nat(64), bwrap: fc.boolean(), rlimits: fc.boolean(), sandbox: fc.constantFrom('auto', 'require', 'off') }),
-      advert: fc.record({ ageMs: fc.integer(), converters: fc.nat(), draining: fc.boolean() }), loopDelayMs: fc.nat(), agents: fc.array(fc.constantFrom('weft/9.0.0', 'weft/0.0.1', 'other', 'weft/1.x.2'))
-    }, { requiredKeys: ['version', 'runtime', 'state', 'uptimeSeconds', 'works', 'privateNetwork', 'mdns', 'listen', 'bootstrap', 'peers', 'dhtPeers', 'dataDir', 'dialbacks', 'clocks', 'engines', 'loopDelayMs', 'agents'] })
+      advert: fc.record({ ageMs: fc.integer(), converters: fc.nat(), draining: fc.boolean() }), loopDelayMs: fc.nat(), agents: fc.array(fc.constantFrom('weft/9.0.0', 'weft/0.0.1', 'other', 'weft/1.x.2')),
+      store: fc.record({ bytes: fc.nat(), blocks: fc.nat(), quotaBytes: fc.nat(), reserveBytes: fc.nat(), leftBytes: fc.nat() }),
+      availability: fc.record({ slots: fc.nat(8), paused: fc.boolean(), reason: fc.constantFrom('on battery', 'outside its hours', 'a new reason\nof two lines') }, { requiredKeys: ['slots', 'paused'] }),
+      converters: fc.record({ offered: fc.nat(3), off: fc.array(fc.constantFrom('table/a', 'image/b'), { maxLength: 9 }) }),
+      liveness: fc.record({ beacon: fc.constantFrom('off', 'resting', 'starting', 'on'), port: fc.nat(), watched: fc.nat(3), byBeacon: fc.nat(3), suspect: fc.nat(), sendFailures: fc.nat(2), ownHealth: fc.nat(4) }, { requiredKeys: ['beacon', 'watched', 'byBeacon', 'suspect', 'sendFailures', 'ownHealth'] })
+    }, { requiredKeys: ['converters', 'liveness', 'version', 'runtime', 'state', 'uptimeSeconds', 'works', 'privateNetwork', 'mdns', 'listen', 'bootstrap', 'peers', 'dhtPeers', 'dataDir', 'dialbacks', 'clocks', 'engines', 'loopDelayMs', 'agents'] })
     fc.assert(fc.property(facts, arbitrary => {
       const checks = checksOf(arbitrary as DoctorFacts)
       assert.deepEqual(checks.map(({ name }) => name), NAMES)
@@ -80,6 +90,47 @@ describe('doctor', () => {
     assert.deepEqual([DISK_LOW_BYTES, DISK_LOW_BYTES - 1, DISK_FULL_BYTES - 1].map(freeBytes => stateOf('disk', { freeBytes })), ['ok', 'warning', 'failed'])
     const { freeBytes: _, ...unknown } = healthy
     assert.equal(checksOf(unknown).find(({ name }) => name === 'disk')?.state, 'failed')
+  })
+
+  it('knows a block store that fills, and whether it is the quota or the disk that ends it', () => {
+    const store = healthy.store!
+    const full = (changes: Partial<typeof store>): DoctorCheck => check('block store', { store: { ...store, ...changes } })
+    assert.deepEqual([STORE_LOW_BYTES, STORE_LOW_BYTES - 1, 0].map(leftBytes => full({ leftBytes }).state), ['ok', 'warning', 'failed'])
+    assert.equal(full({ quotaBytes: 1e9, bytes: 8e8, leftBytes: 2e8 }).state, 'ok', 'small because it is meant to be')
+    assert.match(full({ bytes: store.quotaBytes, leftBytes: 0 }).mend ?? '', /raise store\.quotaBytes/)
+    assert.match(full({ leftBytes: 0 }).mend ?? '', /make room on that disk/)
+    const { store: _, ...unknown } = healthy
+    assert.equal(checksOf(unknown).find(({ name }) => name === 'block store')?.state, 'failed')
+  })
+
+  it('says whether UDP gets through, as soon as that can be known', () => {
+    const beacon = (changes: Partial<DoctorFacts['liveness']>): DoctorCheck => check('beacon', { liveness: { ...healthy.liveness, ...changes } })
+    assert.equal(beacon({}).says, 'UDP port 40000: 2 of 2 peers at work with this node heard')
+    assert.deepEqual([beacon({ byBeacon: 0 }), beacon({ byBeacon: 1 }), beacon({ watched: 0, byBeacon: 0 }), beacon({ beacon: 'resting' }), beacon({ beacon: 'off' }), beacon({ beacon: 'starting' })].map(({ state }) => state), ['warning', 'ok', 'ok', 'ok', 'ok', 'warning'])
+    assert.match(beacon({ byBeacon: 0 }).mend ?? '', /liveness\.port/)
+    assert.match(beacon({ sendFailures: 3 }).says, /3 packets could not be sent/)
+  })
+
+  it('says which setting makes a node do less for others, without finding fault with it', () => {
+    // What the executor says of itself, not what this test would have it say.
+    const samples = [0, BUSY_WINDOW_MS].map(at => ({ at, busyMs: 4 * at, ownMs: 0, onBattery: true }))
+    const reasoned = (policy: Partial<AvailabilityPolicy>): NonNullable<DoctorFacts['availability']> => {
+      const { slots, paused, reason = '' } = decideAvailability(samples, { slots: 4, cores: 4, cpuShare: 1, idleOnly: false, battery: 'any', open: () => true, ...policy }, { monotonic: BUSY_WINDOW_MS, utc: 0 }, undefined)
+      return { slots, paused, reason }
+    }
+    const cases: Array<[NonNullable<DoctorFacts['availability']>, RegExp]> = [
+      [reasoned({ open: () => false }), /no new work of others: outside its hours \(policy\.hours\)/],
+      [reasoned({ battery: 'mains' }), /stopped: on battery \(policy\.battery\)/],
+      [reasoned({ idleOnly: true }), /\(policy\.idleOnly\)/],
+      [reasoned({ cpuShare: 0.25 }), /1 of 4 slots for others: 25 % of the processor \(policy\.cpuShare\)/]
+    ]
+    for (const [availability, expected] of cases) {
+      assert.match(check('availability', { availability }).says, expected)
+      assert.equal(stateOf('availability', { availability }), 'ok')
+    }
+    assert.equal(stateOf('advert', { advert: { ...healthy.advert!, draining: true }, availability: { slots: 0, paused: false, reason: 'outside its hours' } }), 'ok')
+    assert.equal(stateOf('converters', { converters: { offered: 0, off: ['table/a'] } }), 'warning')
+    assert.match(check('converters', { converters: { offered: 1, off: ['table/a'] } }).says, /^1 of 2; not table\/a/)
   })
 
   it('names the configuration to change where a private network listens on loopback', () => {
@@ -183,6 +234,9 @@ describe('doctor: gathering the facts', () => {
         registry: { view: () => [{ source: 'self', seen: now, advert: { issued: now - 1000, converters: [{}], draining: false } }, { source: 'direct', seen: now, advert: { issued: now + 400_000 } }] as never },
         dialback: { ask: async () => reached },
         loopDelay: { worst: () => 1 },
+        monitor: { status: () => healthy.liveness },
+        blocks: { usage: async () => healthy.store! },
+        converters: () => [{ id: 'table/a', offered: true }, { id: 'table/b', offered: false }],
         settings: { works: true, privateNetwork: true, mdns: true, bootstrap: [`/ip4/192.0.2.8/tcp/4001/p2p/${other.toString()}`], sandbox: 'auto' },
         now: () => now,
         ...changes
@@ -204,6 +258,12 @@ describe('doctor: gathering the facts', () => {
     const { checks } = await examine(made.parts, { signal })
     assert.equal(made.dialled.length, BOOTSTRAP_TRIED_MAX)
     assert.match(checks.find(({ name }) => name === 'bootstrap')?.says ?? '', /^0 of 8 addresses connected; .*: connection refused$/)
+  })
+
+  it('finds what could not be learned, instead of failing itself', async () => {
+    const { checks } = await examine(parts({ blocks: { usage: async () => { throw new Error('EIO') } } }).parts, { signal })
+    assert.equal(checks.find(({ name }) => name === 'block store')?.state, 'failed')
+    assert.match(checks.find(({ name }) => name === 'converters')?.says ?? '', /^1 of 2; not table\/b/)
   })
 
   it('takes the clocks of adverts where nobody dialled back', async () => {
@@ -244,7 +304,7 @@ describe('doctor without a daemon', () => {
     await withDir(async dir => { await loadOrCreateIdentity(dir, { network: 'net-1' }) })
     const made = await offlineChecks(home, config)
     assert.deepEqual(made.filter(({ state, name }) => state !== 'ok' && name !== 'disk').map(({ name }) => name), ['daemon'])
-    assert.deepEqual((await deepChecks(home)).map(({ state }) => state), ['ok', 'ok', 'ok'])
+    assert.deepEqual((await deepChecks(home)).map(({ state }) => state), ['ok', 'ok', 'ok', 'ok'])
   })
 
   it('finds a broken configuration, open keys, a damaged key, and a newer format', async () => {
@@ -263,7 +323,7 @@ describe('doctor without a daemon', () => {
     const output = join(folder, 'out.parquet')
     const small = Uint8Array.of(1, 2, 3)
     const digest = createHash('sha256').update(small).digest()
-    const entry = { attempt: 1, units: 2, size: 3, digest, worker: 'local', bytes: small }
+    const entry = resultEntry({ units: 2, size: 3, digest, worker: 'local', bytes: small })
     let stored = ''
     await withDir(async dir => {
       const journal = dir.journal('jobs')
@@ -273,7 +333,7 @@ describe('doctor without a daemon', () => {
       await sink.write(small)
       stored = (await sink.finish()).path
     })
-    assert.deepEqual((await deepChecks(home)).map(({ state }) => state), ['ok', 'ok', 'ok'])
+    assert.deepEqual((await deepChecks(home)).map(({ state }) => state), ['ok', 'ok', 'ok', 'ok'])
     await writeFile(stored, 'other bytes')
     await writeFile(partialPath(output), '')
     await withDir(async dir => {
@@ -281,8 +341,8 @@ describe('doctor without a daemon', () => {
       await dir.journal('jobs').append(recordKey(2, 'k2'), Uint8Array.of(0xff))
     })
     const checks = await deepChecks(home)
-    assert.deepEqual(checks.map(({ name, state }) => [name, state]), [['journal', 'failed'], ['blocks', 'failed'], ['partial outputs', 'warning']])
-    assert.match(checks[0]?.says ?? '', /^2 entries unreadable/)
+    assert.deepEqual(checks.map(({ name, state }) => [name, state]), [['journal', 'failed'], ['journal', 'failed'], ['blocks', 'failed'], ['half-written', 'ok'], ['partial outputs', 'warning']])
+    for (const { says } of checks.slice(0, 2)) assert.match(says, /^an entry is unreadable: /)
     assert.ok((await readdir(folder)).some(name => name.endsWith('.weft-partial')))
   })
 

@@ -7,14 +7,14 @@ import { WAIT_MS_MAX } from '../constants.ts'
 import { ApiError } from '../errors.ts'
 import { Idempotency } from '../idempotency.ts'
 import type { NodeApi } from '../index.ts'
-import { jobList, jobParams, jobReport, jobRequest, jobsQuery, outputQuery, waitQuery } from '../schemas.ts'
+import { blocksQuery, jobList, jobLook, jobParams, jobReport, jobRequest, jobsQuery, outputQuery, waitQuery } from '../schemas.ts'
 
 /** What a compressed output is sent as: not as its media type with a `content-encoding`, which clients undo unasked. */
 const ENCODED_TYPES = { gzip: 'application/gzip', zstd: 'application/zstd', brotli: 'application/octet-stream', xz: 'application/x-xz' }
 
 const ENDED = ['done', 'failed', 'cancelled']
 
-/** Conversions: submit, look, wait, cancel, fetch the output. */
+/** Conversions: submit, look, wait, cancel, go on, fetch the output. */
 export function jobRoutes (plain: FastifyInstance, node: NodeApi, stopping: AbortSignal): void {
   const server = plain.withTypeProvider<ZodTypeProvider>()
   const submissions = new Idempotency<JobReport>()
@@ -39,8 +39,18 @@ export function jobRoutes (plain: FastifyInstance, node: NodeApi, stopping: Abor
       return known(await waited(node, id, AbortSignal.any([gone.signal, stopping, AbortSignal.timeout(WAIT_MS_MAX)])), id)
     })
 
+  server.get('/jobs/:id/blocks', { schema: { summary: 'What of a running job is not done: who has each block, since when, what came of it before; who has what; what moved lately; why it waits', tags: ['jobs'], params: jobParams, querystring: blocksQuery, response: { 200: jobLook } } },
+    ({ params: { id }, query }) => {
+      const look = node.blocks(id, query)
+      if (look == null) throw new ApiError(404, 'unknown-job', `no job ${id} on this node: see GET /jobs`)
+      return look
+    })
+
   server.delete('/jobs/:id', { schema: { summary: 'Cancel a job', tags: ['jobs'], params: jobParams, response: { 200: jobReport } } },
     async ({ params: { id } }) => known(await node.cancel(id), id))
+
+  server.post('/jobs/:id/resume', { schema: { summary: 'Go on with a job that ended badly, from what it had done; a running one is left as it is', tags: ['jobs'], params: jobParams, response: { 202: jobReport } } },
+    async ({ params: { id } }, reply) => await reply.code(202).header('location', `/jobs/${id}`).send(known(await node.resume(id), id)))
 
   server.get('/jobs/:id/output', { schema: { summary: 'The bytes of a finished output', tags: ['jobs'], params: jobParams, querystring: outputQuery } },
     async ({ params: { id }, query: { index = 0 } }, reply) => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdir, rm, rmdir } from 'node:fs/promises'
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -8,12 +8,53 @@ import type { FastifyInstance } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { UPLOADS_MAX, UPLOAD_BYTES_MAX } from '../constants.ts'
 import { ApiError } from '../errors.ts'
+import type { NodeApi } from '../index.ts'
 import { upload, uploadParams } from '../schemas.ts'
 
-/** Inputs that are no files of this machine: kept until deleted, or until the gateway stops. */
-export function uploadRoutes (plain: FastifyInstance, folder: string): void {
+const ENDED: readonly string[] = ['done', 'failed', 'cancelled']
+const UPLOAD_NAME = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** Inputs that are no files of this machine: kept until deleted, or until the gateway stops, and beyond that while an unfinished job reads them. */
+export function uploadRoutes (plain: FastifyInstance, node: Pick<NodeApi, 'jobs' | 'subscribe'>, folder: string): void {
   const server = plain.withTypeProvider<ZodTypeProvider>()
   const kept = new Set<string>()
+  /** Of an earlier run: who uploaded them is gone, so they go with the job that reads them. */
+  const adopted = new Set<string>()
+  const remove = async (id: string): Promise<void> => { await rm(join(folder, id), { force: true }) }
+
+  /** Uploads that a job reads which has not ended, or with which somebody may go on. */
+  const needed = (): Set<string> => {
+    const paths = new Set<string>()
+    for (const { state, resumableUntil, inputs } of node.jobs()) if (!ENDED.includes(state) || resumableUntil != null) for (const { path } of inputs) paths.add(path)
+    return new Set([...kept].filter(id => paths.has(join(folder, id))))
+  }
+
+  const removeUnneeded = async (ids: Iterable<string>): Promise<void> => {
+    const stay = needed()
+    for (const id of ids) {
+      if (stay.has(id)) continue
+      kept.delete(id)
+      adopted.delete(id)
+      await remove(id)
+    }
+  }
+
+  // How a job failed may be mended, so that only what is over for good lets its uploads go.
+  const unsubscribe = node.subscribe(event => {
+    if (adopted.size === 0 || event.type !== 'state' || (event.state !== 'done' && event.state !== 'cancelled')) return
+    // What cannot be removed now goes when the gateway stops, or starts again.
+    removeUnneeded(adopted).catch(() => {})
+  })
+
+  server.addHook('onReady', async () => {
+    for (const name of await readdir(folder).catch(() => [/* nothing was ever uploaded */])) {
+      if (!UPLOAD_NAME.test(name)) continue
+      kept.add(name)
+      adopted.add(name)
+    }
+    await removeUnneeded(adopted)
+  })
+
   server.addContentTypeParser('application/octet-stream', (_request, payload, done) => { done(null, payload) })
 
   server.post('/uploads', { bodyLimit: UPLOAD_BYTES_MAX, schema: { summary: 'Upload an input as application/octet-stream', tags: ['jobs'], response: { 201: upload } } }, async ({ body, headers }, reply) => {
@@ -36,19 +77,21 @@ export function uploadRoutes (plain: FastifyInstance, folder: string): void {
     } catch (error) {
       kept.delete(id)
       await rm(path, { force: true })
-      if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw new ApiError(507, 'no-space', `no space for the upload in ${folder}`)
+      if (['ENOSPC', 'EDQUOT'].includes(String((error as NodeJS.ErrnoException).code))) throw new ApiError(507, 'no-space', `no space for the upload in ${folder}: make room on that disk, or name a file of this machine in the job instead`)
       throw error
     }
   })
 
   server.delete('/uploads/:id', { schema: { summary: 'Remove an upload', tags: ['jobs'], params: uploadParams } }, async ({ params: { id } }, reply) => {
     if (!kept.delete(id)) throw new ApiError(404, 'unknown-upload', `no upload ${id}`)
-    await rm(join(folder, id), { force: true })
+    adopted.delete(id)
+    await remove(id)
     return await reply.code(204).send()
   })
 
   server.addHook('onClose', async () => {
-    for (const id of kept) await rm(join(folder, id), { force: true })
+    unsubscribe()
+    await removeUnneeded(kept)
     // Only if it is empty: what somebody else put there is not ours.
     await rmdir(folder).catch(() => {})
   })

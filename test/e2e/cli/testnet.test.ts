@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRunning } from '../../../cli/lib/process.ts'
-import type { TestNode, TestnetState } from '../../../cli/testnet/state.ts'
+import type { Link, TestNode, TestnetState } from '../../../cli/testnet/state.ts'
 import type { NodeView } from '../../../daemon/gateway/index.ts'
 import type { JobReport } from '../../../daemon/coordinator/index.ts'
 import { compareTables } from '../../../scripts/compare.ts'
@@ -85,6 +85,65 @@ describe('scripts/testnet', function () {
     assert.equal((await network?.ended)?.code, 0)
     for (const { pid } of [n0, n1, again]) assert.equal(isRunning(pid), false)
     assert.ok(!(await readdir(dir)).includes('testnet.json'))
+  })
+
+  it('links: what is set is told and obeyed, also by a node that is started again, until it is healed', async () => {
+    const { nodes } = await up('--nodes', '3', '--seed', 'links')
+    const [n0, n1, n2] = nodes as [TestNode, TestNode, TestNode]
+    const links = async (...args: string[]): Promise<Link[]> => {
+      const { code, stdout, stderr } = await verb(...args, '--json')
+      assert.equal(code, 0, stderr)
+      return (JSON.parse(stdout) as { links: Link[] }).links
+    }
+    assert.deepEqual(await links('latency', 'n0', 'n1', '80ms', '--jitter', '20ms'), [{ from: 'n0', to: 'n1', delayMs: 80, jitterMs: 20 }, { from: 'n1', to: 'n0', delayMs: 80, jitterMs: 20 }])
+    assert.deepEqual((await links('bandwidth', 'n0', 'n2', '10mbit')).at(-1), { from: 'n2', to: 'n0', bytesPerSecond: 1_250_000 })
+    assert.equal((await links('loss', 'n0', 'n1,n2', '5%')).filter(({ loss }) => loss === 0.05).length, 4)
+    assert.match((await verb('status')).stdout, /n0 to n1: 80 ms late, more or less 20 ms, 5 % of packets lost\n/)
+    assert.deepEqual(await links('heal', 'n0', 'n1'), [{ from: 'n0', to: 'n2', bytesPerSecond: 1_250_000, loss: 0.05 }, { from: 'n2', to: 'n0', bytesPerSecond: 1_250_000, loss: 0.05 }])
+    assert.deepEqual(await links('heal'), [])
+    assert.deepEqual(await links('partition', 'n1,n0', 'n2', '--one-way'), [{ from: 'n1', to: 'n2', blocked: true }, { from: 'n0', to: 'n2', blocked: true }])
+    assert.deepEqual(await links('heal'), [])
+
+    // A round trip over the delay: the answer to a dial back, asked for over a connection that is there.
+    await links('latency', 'n0', 'n1,n2', '150ms')
+    const began = performance.now()
+    assert.equal((await as(n0, ['doctor'])).code, 0)
+    assert.ok(performance.now() - began >= 300)
+    await links('heal')
+
+    // One that starts in a partition is cut off from its first packet on; whoever dials it hangs until he gives up.
+    assert.equal((await verb('kill', 'n2')).code, 0)
+    assert.equal((await links('partition', 'n2')).length, 4)
+    assert.equal((await verb('start', 'n2')).code, 0)
+    const cut = await as(n0, ['peers', 'connect', n2.multiaddrs[0] as string])
+    assert.equal(cut.code, 1, cut.stdout)
+    assert.deepEqual(await links('heal'), [])
+    const healed = await as(n0, ['peers', 'connect', n2.multiaddrs[0] as string])
+    assert.equal(healed.code, 0, healed.stderr)
+
+    for (const [args, words] of [[['partition', 'n9'], /no node 'n9'/], [['partition', 'n1', 'n1'], /n1 is named twice/], [['latency', 'n0', 'n1', '80'], /'80' is not a time/], [['loss', 'n0', 'n1', '0.5'], /'0.5' is not a share/], [['bandwidth', 'n0', 'n1', '10'], /'10' is not a rate/]] as Array<[string[], RegExp]>) {
+      const { code, stderr } = await verb(...args)
+      assert.equal(code, 2, stderr)
+      assert.match(stderr, words)
+      assert.equal(stderr.trim().split('\n').length, 1)
+    }
+    assert.equal(isRunning(n1.pid), true)
+  })
+
+  it('a node that is to crash again and again is started again', async () => {
+    const profile = join(user.folder, 'profile.json')
+    await writeFile(profile, JSON.stringify({ nodes: [{}, { faults: ['crash-loop:1s'] }] }))
+    const { nodes } = await up('--profile', profile)
+    for (let before = nodes[1]?.pid, times = 0; times < 2; times++) {
+      let node = (await state()).nodes[1]
+      while (node?.pid === before) {
+        await new Promise(resolve => setTimeout(resolve, 50))
+        node = (await state()).nodes[1]
+      }
+      assert.equal(node?.peerId, nodes[1]?.peerId)
+      before = node?.pid
+    }
+    assert.equal(isRunning(nodes[0]?.pid ?? 0), true)
   })
 
   it('the same seed gives the same peers; a network that runs is left alone; Ctrl-C ends every daemon', async () => {

@@ -4,7 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Stream, StreamHandler } from '@libp2p/interface'
-import type { EngineOutcome, EngineTask, Workspace } from '../../../daemon/executor/index.ts'
+import type { EngineOutcome, EngineTask, RunOptions, Workspace } from '../../../daemon/executor/index.ts'
+import type { Monitor } from '../../../daemon/health/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
 import { openBlockStore } from '../../../daemon/store/block-store.ts'
 import type { BlockStore } from '../../../daemon/store/index.ts'
@@ -36,9 +37,15 @@ export interface FakeExecutor {
   /** Converter ids, in the order in which engines began. */
   started: Array<{ converter: string, parameters: Record<string, unknown> }>
   cancelled: number
+  /** Tasks that wait for a slot. */
+  readonly waiting: number
+  readonly busy: number
+  /** Bytes free on its disk. */
+  free: number
+  freeBytes: () => number
   /** Engines of `hold` finish when this is called. */
   release: () => void
-  run: (task: EngineTask, options?: { signal?: AbortSignal, onProgress?: (done: number) => void }) => Promise<EngineOutcome>
+  run: (task: EngineTask, options?: RunOptions) => Promise<EngineOutcome>
   runInline: (converter: string, parameters: Record<string, unknown>, input: Uint8Array, signal?: AbortSignal) => Promise<EngineOutcome> | EngineOutcome
   workspace: () => Promise<Workspace>
 }
@@ -47,9 +54,21 @@ export async function fakeExecutor (folder: string, slots = 2): Promise<FakeExec
   let free = slots
   const queue: Array<() => void> = []
   let gate = Promise.withResolvers<void>()
-  const take = async (): Promise<void> => {
-    if (free > 0) free--
-    else await new Promise<void>(resolve => queue.push(resolve))
+  const take = async (signal?: AbortSignal): Promise<void> => {
+    if (free > 0) {
+      free--
+      return
+    }
+    await new Promise<void>(resolve => {
+      queue.push(resolve)
+      signal?.addEventListener('abort', () => {
+        const at = queue.indexOf(resolve)
+        if (at < 0) return
+        queue.splice(at, 1)
+        free--
+        resolve()
+      }, { once: true })
+    })
   }
   const give = (): void => {
     const next = queue.shift()
@@ -63,12 +82,16 @@ export async function fakeExecutor (folder: string, slots = 2): Promise<FakeExec
     active: 0,
     started: [],
     cancelled: 0,
+    get waiting () { return queue.length },
+    get busy () { return slots - free },
+    free: Number.MAX_SAFE_INTEGER,
+    freeBytes: () => executor.free,
     release () {
       gate.resolve()
       gate = Promise.withResolvers<void>()
     },
     async run (task, options = {}) {
-      await take()
+      await take(options.signal)
       executor.runs++
       executor.active++
       executor.started.push({ converter: task.converter, parameters: task.parameters })
@@ -77,6 +100,7 @@ export async function fakeExecutor (folder: string, slots = 2): Promise<FakeExec
           executor.cancelled++
           return { ok: false, reason: 'cancelled', message: 'cancelled', cpuMs: 0, wallMs: 0 }
         }
+        options.onBegin?.()
         options.onProgress?.(1)
         if (task.converter === 'hold') {
           const cancelled = new Promise<true>(resolve => options.signal?.addEventListener('abort', () => resolve(true), { once: true }))
@@ -127,17 +151,17 @@ export interface WorkerSide extends Side {
 
 const loopDelay = { worst: () => 0 }
 
-export async function requester (transport: 'memory' | 'tcp', init: TaskClientInit = {}): Promise<RequesterSide> {
+export async function requester (transport: 'memory' | 'tcp', init: TaskClientInit & { monitor?: Monitor } = {}): Promise<RequesterSide> {
   const network = await plainNetwork({ transport })
   const folder = await mkdtemp(join(tmpdir(), 'weft-requester-'))
   const store = await openBlockStore(folder)
   let counter = 0
-  const client = createTaskClient({ network, store, identity: network.identity, loopDelay, log: silentLog, generation: { incarnation: 1, next: () => ++counter } }, init)
+  const client = createTaskClient({ network, store, identity: network.identity, loopDelay, monitor: init.monitor, log: silentLog, generation: { incarnation: 1, next: () => ++counter } }, init)
   await client.start()
   return { network, folder, client, store }
 }
 
-export async function worker (transport: 'memory' | 'tcp', init: TaskServerInit & { policy?: ServerPolicy, engineSlots?: number, strangers?: boolean } = {}): Promise<WorkerSide> {
+export async function worker (transport: 'memory' | 'tcp', init: TaskServerInit & { monitor?: Monitor, policy?: ServerPolicy, engineSlots?: number, strangers?: boolean } = {}): Promise<WorkerSide> {
   const network = await plainNetwork({ transport, strangers: init.strangers })
   const folder = await mkdtemp(join(tmpdir(), 'weft-worker-'))
   const executor = await fakeExecutor(folder, init.engineSlots)
@@ -152,7 +176,7 @@ export async function worker (transport: 'memory' | 'tcp', init: TaskServerInit 
       unhandle: network.libp2p.unhandle.bind(network.libp2p)
     }
   }
-  const server = createTaskServer({ network: watched as any, executor, converters, identity: network.identity, loopDelay, log: silentLog, policy: init.policy }, init)
+  const server = createTaskServer({ network: watched as any, executor, converters, identity: network.identity, loopDelay, monitor: init.monitor, log: silentLog, policy: init.policy }, init)
   await server.start()
   return Object.assign(side, { network, folder, server, executor, onStream: undefined })
 }
@@ -188,6 +212,7 @@ export class Recorder implements WorkerEvents {
   readonly all: AttemptOutcome[] = []
   readonly beats: Beat[] = []
   readonly slotChanges: number[] = []
+  readonly doubts: string[] = []
   lostReason: string | undefined
   private waiters: Array<{ ready: () => boolean, resolve: () => void }> = []
 
@@ -204,6 +229,18 @@ export class Recorder implements WorkerEvents {
 
   beat = (beat: Beat): void => {
     this.beats.push(beat)
+    this.look()
+  }
+
+  suspect = (reason: string): void => {
+    if (this.doubts.length % 2 !== 0) throw new Error('suspect was told twice')
+    this.doubts.push(reason)
+    this.look()
+  }
+
+  trusted = (): void => {
+    if (this.doubts.length % 2 === 0) throw new Error('trusted was told of somebody who was')
+    this.doubts.push('trusted')
     this.look()
   }
 

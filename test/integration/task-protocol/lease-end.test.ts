@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
-import { DEAD_AFTER_MS, HEARTBEAT_MS } from '../../../daemon/health/index.ts'
+import { HEARTBEAT_MS, LEASE_LIMITS } from '../../../daemon/health/index.ts'
 import { multiaddr } from '../../fixtures/plain-network.ts'
 import { peerProcess } from './child.ts'
 import { attach, offerOf, reasons, text, orderOf, randomBytes, Recorder, requester, stopAll, streamedOrder, worker, type RequesterSide, type WorkerSide } from './harness.ts'
@@ -35,7 +35,8 @@ for (const transport of ['memory', 'tcp'] as const) {
       to.executor.release()
       await draining
       assert.deepEqual(reasons(await recorder.count(2)), ['ok', 'ok'])
-      assert.deepEqual(to.server.load(), { leases: 1, active: 0, draining: true })
+      const load = to.server.load()
+      assert.deepEqual([load.leases, load.active, load.draining], [1, 0, true])
       const rival = await requester(transport)
       try {
         rival.network.knows(to.network)
@@ -143,8 +144,8 @@ describe('lease and task, a worker in a process of its own', () => {
       const before = performance.now()
       peer.pause()
       await recorder.until(() => recorder.lostReason != null)
-      assert.match(recorder.lostReason!, /^silent for \d+ ms$/)
-      assert.ok(performance.now() - before > DEAD_AFTER_MS - 2 * HEARTBEAT_MS)
+      assert.match(recorder.lostReason!, /^silent for \d+ ms \(lease\)/)
+      assert.ok(performance.now() - before > LEASE_LIMITS.dead.floorMs - 2 * HEARTBEAT_MS)
     } finally {
       await peer.kill()
       await stopAll(from)

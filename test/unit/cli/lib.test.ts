@@ -11,7 +11,8 @@ import { Failure, toFailure } from '../../../cli/lib/failure.ts'
 import { readEvents } from '../../../cli/lib/event-reader.ts'
 import { targetOf } from '../../../cli/lib/names.ts'
 import { planConversions } from '../../../cli/lib/inputs.ts'
-import { createProgress, describe as inWords, news } from '../../../cli/lib/progress.ts'
+import { news } from '../../../cli/lib/job-view.ts'
+import { createProgress, describe as inWords } from '../../../cli/lib/progress.ts'
 import { gone, isRunning, signalGroup, startTimeOf } from '../../../cli/lib/process.ts'
 import { Rate } from '../../../cli/lib/rate.ts'
 import { readStandardInput } from '../../../cli/lib/standard-input.ts'
@@ -30,7 +31,7 @@ describe('cli library', () => {
   describe('exit codes', () => {
     const expected: Record<JobErrorCode, number> = {
       usage: 2, 'bad-parameters': 2, 'no-provider': 4, 'check-failed': 5, 'over-budget': 6, deadline: 124, cancelled: 130,
-      failed: 1, 'input-unreadable': 1, 'input-changed': 1, 'bad-input': 1, contradiction: 1, unsupported: 1, 'output-exists': 1, 'output-unwritable': 1, interrupted: 1, 'unknown-type': 4
+      failed: 1, 'input-unreadable': 1, 'input-changed': 1, 'bad-input': 1, contradiction: 1, unsupported: 1, 'output-exists': 1, 'output-unwritable': 1, interrupted: 3, 'not-resumable': 1, 'unknown-type': 4
     }
     for (const [code, exit] of Object.entries(expected)) it(`${code} is ${exit}`, () => { assert.equal(exitCodeOf(code), exit) })
     it('an unknown type that was typed is wrong usage', () => { assert.equal(exitCodeOf('unknown-type', { type: 'paquet' }), 2) })
@@ -242,8 +243,8 @@ describe('cli library', () => {
     })
     it('tells of lost workers in words, and of plans unless it is one of many', () => {
       const lost: JobEvent = { type: 'worker', job: 'j', at: 0, peer: '12D3KooWabcdefgh', change: 'lost', reason: 'connection closed' }
-      assert.equal(news(lost, false), 'worker …abcdefgh was lost; its blocks go to others (connection closed)')
-      assert.equal(news({ ...lost, change: 'joined' }, false), undefined)
+      assert.equal(news(lost, false), 'worker …abcdefgh was lost (connection closed): its blocks go to others')
+      assert.equal(news({ ...lost, change: 'joined', reason: undefined }, false), undefined)
       assert.equal(news({ type: 'plan', job: 'j', at: 0, message: 'local' }, false), 'local')
       assert.equal(news({ type: 'plan', job: 'j', at: 0, message: 'local' }, true), undefined)
     })
@@ -263,7 +264,7 @@ describe('cli library', () => {
       lines.event({ type: 'worker', job: 'j', at: 0, peer: 'p', change: 'lost' })
       lines.event(progress({}))
       lines.stop()
-      assert.deepEqual(written, ['a.csv: worker p was lost; its blocks go to others\n'])
+      assert.deepEqual(written, ['a.csv: worker p was lost: its blocks go to others\n'])
       written.length = 0
       createProgress('a.csv', { stream: stream(false), quiet: true }).say('x')
       assert.deepEqual(written, [])
@@ -274,7 +275,7 @@ describe('cli library', () => {
     const plain = new PassThrough() as unknown as NodeJS.WriteStream
     const done = report('j', {
       state: 'done', seconds: 3.1, outputs: [{ path: '/o.parquet', mediaType: 'x', bytes: 2000, cid: 'c' }],
-      blocks: { total: 9, done: 9, local: 2, remote: 7, memo: 0, redispatched: 1, hedged: 0, rejected: 2, redone: 0 },
+      blocks: { total: 9, done: 9, local: 2, remote: 7, memo: 0, redispatched: 1, hedged: 0, rejected: 2, redone: 0, restored: 0 },
       epochs: 0,
       notes: [],
       check: { equivalence: 'content-exact', distance: 0, bound: 0, blocksChecked: 4, blocksUnmeasured: 5, whole: true },
@@ -325,7 +326,9 @@ describe('cli library', () => {
       [{ nodes: [{ sped: 1 }] }, /nodes\[0\].*sped/],
       [{ nodes: [{ speed: 2 }] }, /nodes\[0\]\.speed: .*not faster/],
       [{ nodes: [{}, { cores: 0 }] }, /nodes\[1\]\.cores/],
-      [{ nodes: [{ faults: ['drop'] }] }, /nodes\[0\]\.faults\[0\]: 'drop' is not a fault this version can plant/]
+      [{ nodes: [{ faults: ['drop', 'drip'] }] }, /nodes\[0\]\.faults\[1\]: 'drip' is not a fault that can be planted: expected wrong, .* or crash-loop/],
+      [{ nodes: [{ faults: ['drop:2'] }] }, /'drop:2' is not a fault/],
+      [{ nodes: [{ faults: ['crash-loop:10'] }] }, /'crash-loop:10' is not a fault/]
     ]
     for (const [content, words] of wrong) it(`refuses ${JSON.stringify(content)}`, async () => { await assert.rejects(profile(content), usageError(words)) })
     it('must be there', async () => { await assert.rejects(readProfile(join(folder, 'no.json')), usageError(/no such file/)) })

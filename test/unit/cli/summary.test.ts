@@ -29,7 +29,7 @@ describe('cli/summary', () => {
   })
 
   it('says what was converted again since types changed, apart from what was sent again', () => {
-    const blocks = { total: 9, done: 9, local: 9, remote: 0, memo: 0, redispatched: 1, hedged: 0, rejected: 0, redone: 4 }
+    const blocks = { total: 9, done: 9, local: 9, remote: 0, memo: 0, redispatched: 1, hedged: 0, rejected: 0, redone: 4, restored: 0 }
     assert.match(summary(done({ blocks }), { stream: plain }), /9 blocks here, 1 block sent again, 4 converted again since types changed;/)
   })
 

@@ -4,8 +4,8 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { once } from 'node:events'
 import { JobRefusedError, type Job } from '../../../daemon/coordinator/index.ts'
-import { bench, inProcessToolbox, result, ScriptedWorker } from './fakes.ts'
-import { coordinatorSuite, entries, never, scripted } from './coordinator-suite.ts'
+import { bench, inProcessToolbox, ScriptedWorker } from './fakes.ts'
+import { coordinatorSuite, never, scripted } from './coordinator-suite.ts'
 
 describe('coordinator/coordinator', () => {
   const suite = coordinatorSuite()
@@ -73,34 +73,6 @@ describe('coordinator/coordinator', () => {
       assert.deepEqual(await leftOvers('in.bin'), [])
       await assert.rejects(on.coordinator.submit({ inputs: [on.path('in.bin')], to: 'copy', output: on.path('out.copy') }), JobRefusedError)
     })
-  })
-
-  it('after a crash says interrupted, and removes what was left', async () => {
-    let answered = 0
-    const on = await start(scripted({ a: async (_order, input) => answered++ < 4 ? result(input) : await new Promise<never>(() => {}) }))
-    const recorded = Promise.withResolvers<void>()
-    on.coordinator.events.addEventListener('job', ({ detail }) => {
-      if (detail.type === 'progress' && detail.blocksDone === 4) recorded.resolve()
-    })
-    const job = await on.coordinator.submit({ inputs: [await on.file('in.bin', randomBytes(900_000))], to: 'copy', output: on.path('out.copy'), blockBytes: 100_000, place: 'remote' })
-    await recorded.promise
-    assert.equal((await entries(on)).length, 4)
-    assert.ok(await on.dir.blocks.size() > 0)
-    assert.deepEqual(await leftOvers('in.bin'), ['.out.copy.partial'])
-    // The first coordinator is left standing as it is, like one that was killed.
-    const next = on.again()
-    await next.start()
-    assert.deepEqual(await leftOvers('in.bin'), [])
-    const [report] = next.list()
-    assert.deepEqual([report?.job, report?.state, report?.error?.code], [job.id, 'failed', 'interrupted'])
-    assert.deepEqual(await entries(on), [])
-    assert.equal(await on.dir.blocks.size(), 0)
-    assert.equal((await next.get(job.id)?.done)?.error?.code, 'interrupted')
-    // And once more: ended is ended.
-    const third = on.again()
-    await third.start()
-    assert.deepEqual(third.list(), next.list())
-    await job.cancel()
   })
 
   it('remembers ended jobs over a restart', async () => {

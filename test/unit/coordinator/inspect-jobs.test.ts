@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { inspectJobs } from '../../../daemon/coordinator/inspect-jobs.ts'
 import { encodeRecord, encodeResult, JOURNAL_NAME, recordKey, resultKey } from '../../../daemon/coordinator/journal-entries.ts'
 import { DataDirLockedError, inspectDataDir, openDataDir, type DataDir } from '../../../daemon/store/index.ts'
+import { resultEntry } from '../../fixtures/result-entry.ts'
 import type { JobReport } from '../../../daemon/coordinator/index.ts'
 
 const bytes = Uint8Array.of(1, 2, 3)
@@ -33,7 +34,7 @@ describe('coordinator/inspect-jobs', () => {
       await journal.append(recordKey(1, 'k1'), encodeRecord({ phase: 'ended', job: 'j1', key: 'k1', report: report('/done') }))
       await journal.append(recordKey(2, 'k2'), encodeRecord({ phase: 'running', job: 'j2', key: 'k2', spec: bytes, output: '/making', report: report('/making') }))
       await journal.append(recordKey(3, 'k3'), Uint8Array.of(0xff))
-      const entry = { attempt: 1, units: 1, size: 3, digest, worker: 'w' }
+      const entry = resultEntry({ size: 3, digest })
       await journal.append(resultKey('k1', 0), encodeResult({ ...entry, digest: new Uint8Array(32) }))
       await journal.append(resultKey('k2', 0), encodeResult(entry))
       await journal.append(resultKey('k2', 1), encodeResult({ ...entry, bytes }))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { Block } from '../../../daemon/coordinator/block-table.ts'
+import { WorkerEntry } from '../../../daemon/coordinator/worker-table.ts'
 import { BELIEVED, failed, joined, last, ok, Rig, types } from './rig.ts'
 
 describe('coordinator/machine', () => {
@@ -182,7 +183,8 @@ describe('coordinator/machine', () => {
     it('holds nothing that went wrong with its old conversion against a block', () => {
       const block = new Block(0, 5)
       const fresh = { ...block }
-      Object.assign(block, { failures: 1, engineFailures: 1, losses: 1, blamed: true })
+      block.accusations = [{ worker: new WorkerEntry('w', 'remote'), engine: true, counts: true }]
+      Object.assign(block, { losses: 1, stolen: 1, blamed: true })
       block.renew()
       assert.deepEqual({ ...block }, fresh)
     })

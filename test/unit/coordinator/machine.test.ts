@@ -227,11 +227,14 @@ describe('coordinator/machine', () => {
     })
   })
 
-  it('tells at most a thousand pieces of news about blocks a second', () => {
+  it('tells at most a thousand pieces of news about blocks a second, and has room for what moves among what is given out', () => {
     const rig = Rig.started(new Array<number>(3000).fill(1), { a: 3000 }, BELIEVED)
-    assert.equal(rig.of('news').filter(({ news }) => news.type === 'block').length, 1000)
+    const told = (): string[] => rig.of('news').flatMap(({ news }) => news.type === 'block' ? [news.change] : [])
+    assert.equal(told().length, 750)
+    rig.step({ type: 'lost', worker: 'a', reason: 'gone' })
+    assert.deepEqual([told().length, told().filter(change => change === 'requeued').length], [1000, 250])
     rig.now = 1000
-    rig.step(ok('a', 0), { type: 'inspected', block: 0, attempt: 1, units: 1 }, { type: 'committed', block: 0, attempt: 1 })
-    assert.equal(rig.of('news').filter(({ news }) => news.type === 'block').length, 1001)
+    rig.step(joined('b', 3000))
+    assert.equal(told().length, 1750)
   })
 })

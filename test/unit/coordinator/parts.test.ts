@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { Block } from '../../../daemon/coordinator/block-table.ts'
 import { BlockRefs } from '../../../daemon/coordinator/block-refs.ts'
 import { BLOCKS_MAX, CHEAP_BYTES_MAX, JOB_LIMITS } from '../../../daemon/coordinator/constants.ts'
 import { afterFailure, pauseMs } from '../../../daemon/coordinator/failure-policy.ts'
-import { decodeRecord, decodeResult, encodeRecord, encodeResult, recordKey, resultKey } from '../../../daemon/coordinator/journal-entries.ts'
+import { decodeFinding, decodeRecord, decodeResult, encodeRecord, encodeResult, partsOfResultKey, recordKey, resultKey } from '../../../daemon/coordinator/journal-entries.ts'
 import { toJobError, toOutputError } from '../../../daemon/coordinator/job-errors.ts'
 import { Limiter } from '../../../daemon/coordinator/limiter.ts'
 import { clampBlockBytes, deal, planBlockBytes, planPlace } from '../../../daemon/coordinator/planner.ts'
 import { ReadyQueue } from '../../../daemon/coordinator/ready-queue.ts'
 import { buildReport, percentile } from '../../../daemon/coordinator/report.ts'
-import { makeSpec, rawCid } from '../../../daemon/coordinator/spec.ts'
+import { makeSpec, rawCid, readSpec } from '../../../daemon/coordinator/spec.ts'
 import { WorkerEntry } from '../../../daemon/coordinator/worker-table.ts'
 import { ConversionError } from '../../../daemon/block-convert/index.ts'
-import type { JobReport } from '../../../daemon/coordinator/index.ts'
+import { encodeCanonical } from '../../../daemon/trust/index.ts'
+import { resultEntry } from '../../fixtures/result-entry.ts'
+import type { JobReport, JobRequest } from '../../../daemon/coordinator/index.ts'
 import type { StoredBlock } from '../../../daemon/store/index.ts'
 
 const unexpected = (error: unknown): void => { throw error }
@@ -161,8 +164,8 @@ describe('coordinator/failure-policy', () => {
     assert.equal(afterFailure(failure('conversion', 'bad-input'), { remote: false, blamed: false }).kind, 'job')
     assert.equal(afterFailure(failure('conversion', 'bad-input'), { remote: true, blamed: false }).kind, 'doubt')
     assert.equal(afterFailure(failure('conversion', 'bad-input'), { remote: true, blamed: true }).kind, 'job')
-    assert.deepEqual(afterFailure(failure('conversion', 'made-up'), { remote: true, blamed: true }), { kind: 'blame', engine: true })
-    assert.deepEqual(afterFailure(failure('conversion', 'engine'), { remote: false, blamed: false }), { kind: 'blame', engine: true })
+    assert.deepEqual(afterFailure(failure('conversion', 'made-up'), { remote: true, blamed: true }), { kind: 'blame', engine: true, cause: 'conversion' })
+    assert.deepEqual(afterFailure(failure('conversion', 'engine'), { remote: false, blamed: false }), { kind: 'blame', engine: true, cause: 'conversion' })
   })
 
   it('pauses longer each time, follows a hint, and never beyond the limit', () => {
@@ -176,18 +179,38 @@ describe('coordinator/failure-policy', () => {
 describe('coordinator/journal-entries', () => {
   it('reads back every result it writes', () => {
     fc.assert(fc.property(fc.record({
-      attempt: fc.integer({ min: 1, max: 65535 }), units: fc.nat(2 ** 40), digest: bytes, worker: fc.stringMatching(/^[ -~]{0,60}$/), bytes: fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined }), size: fc.nat(2 ** 40)
-    }), drawn => {
+      attempt: fc.integer({ min: 1, max: 65535 }), units: fc.nat(2 ** 40), digest: bytes, worker: fc.stringMatching(/^[ -~]{0,60}$/), bytes: fc.uint8Array({ maxLength: 300 }), size: fc.nat(2 ** 40),
+      local: fc.boolean(), input: bytes, conversion: bytes, epoch: fc.nat(2 ** 31), checked: fc.boolean(), distance: fc.double({ noNaN: true }), wallMs: fc.double({ noNaN: true, min: 0 })
+    }, { requiredKeys: ['attempt', 'units', 'digest', 'worker', 'size', 'local', 'input', 'conversion', 'epoch', 'checked', 'distance', 'wallMs'] }), drawn => {
       const entry = { ...drawn, size: drawn.bytes?.length ?? drawn.size }
       assert.deepEqual(decodeResult(encodeResult(entry)), entry)
     }))
   })
 
-  it('refuses a damaged result', () => {
-    const good = encodeResult({ attempt: 1, units: 1, size: 3, digest: new Uint8Array(32), worker: 'w', bytes: new Uint8Array(3) })
-    assert.throws(() => decodeResult(good.subarray(0, good.length - 1)), /length/)
-    assert.throws(() => decodeResult(new Uint8Array(10)))
-    assert.throws(() => decodeResult(Uint8Array.from(good, (byte, i) => i === 0 ? 9 : byte)))
+  const good = encodeResult(resultEntry({ size: 3, digest: new Uint8Array(32), bytes: Uint8Array.of(1, 2, 3) }))
+
+  it('knows a result that is not whole, wherever it was cut or a bit was turned', () => {
+    for (let length = 0; length < good.length; length++) assert.throws(() => decodeResult(good.subarray(0, length)), /not whole/)
+    for (let bit = 0; bit < good.length * 8; bit++) {
+      const turned = Uint8Array.from(good, (byte, at) => at === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte)
+      assert.throws(() => decodeResult(turned), /not whole/, `bit ${bit}`)
+    }
+    assert.throws(() => decodeResult(new Uint8Array(10)), /not whole/)
+  })
+
+  it('tells an entry of version 1, which is of no use, from one of a later version, which must not be touched', () => {
+    assert.equal(decodeResult(Uint8Array.of(1, 0, 0)), undefined)
+    const later = Buffer.from(good)
+    later[0] = 3
+    later.writeUInt32LE(crc32(later.subarray(5), 3), 1)
+    assert.throws(() => decodeResult(later), { name: 'NewerJournalError', message: /version 3, and this build reads up to 2/ })
+    assert.throws(() => decodeRecord(encodeCanonical({ v: 3, phase: 'later' })), { name: 'NewerJournalError' })
+    assert.throws(() => decodeFinding(encodeCanonical({ v: 2 })), { name: 'NewerJournalError' })
+    for (const nothing of [null, {}, { v: 0 }, { v: 'x' }, []]) assert.throws(() => decodeRecord(encodeCanonical(nothing)), /not a job record/)
+  })
+
+  it('keeps keys and what they are of', () => {
+    assert.deepEqual(partsOfResultKey(resultKey('abc', BLOCKS_MAX)), { key: 'abc', block: BLOCKS_MAX })
   })
 
   it('keeps keys in the order of blocks and of time', () => {
@@ -198,15 +221,34 @@ describe('coordinator/journal-entries', () => {
 
   it('reads reports of builds that knew neither notes nor changes of the schema', () => {
     const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, priceUnit: 'credit', notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
-    const { notes, epochs, blocks: { redone, ...blocks }, ...old } = report
+    const { notes, epochs, blocks: { redone, restored, ...blocks }, ...old } = report
     const read = decodeRecord(encodeRecord({ phase: 'ended', job: 'j', key: 'k', report: { ...old, blocks } as unknown as JobReport }))
-    assert.deepEqual([read.report.notes, read.report.epochs, read.report.blocks], [notes, epochs, { ...blocks, redone }])
+    assert.deepEqual([read.report.notes, read.report.epochs, read.report.blocks], [notes, epochs, { ...blocks, redone, restored }])
   })
 
   it('keeps reports with absent fields, and refuses a record of another version', () => {
     const report = buildReport({ job: 'j', state: 'failed', created: 1, now: 2, inputs: [], inputDigests: [], output: { path: '/o', mediaType: 'x' }, bound: 0, priceUnit: 'credit', notes: [], timing: { prepareMs: 0, convertMs: 0, mergeMs: 0, checkMs: 0, runMs: 0 } })
     const encoded = encodeRecord({ phase: 'ended', job: 'j', key: 'k', report })
-    assert.deepEqual(decodeRecord(encoded), { v: 1, phase: 'ended', job: 'j', key: 'k', report: JSON.parse(JSON.stringify(report)) })
+    assert.deepEqual(decodeRecord(encoded), { v: 2, phase: 'ended', job: 'j', key: 'k', report: JSON.parse(JSON.stringify(report)) })
+  })
+})
+
+describe('coordinator/ready-queue and blocks that wait no more', () => {
+  it('neither counts nor keeps those at the front', () => {
+    const queue = new ReadyQueue()
+    const blocks = Array.from({ length: 5 }, (_, i) => new Block(i, 10))
+    for (const block of blocks.slice(1)) queue.push(block)
+    queue.putBack(blocks[0] as Block)
+    for (const i of [0, 1, 3]) blocks[i]!.state = 'done'
+    queue.trim()
+    // Block 3 is behind one that waits: it is passed over when its turn comes.
+    assert.deepEqual([queue.length, queue.bytes], [3, 30])
+    assert.equal(queue.take(), blocks[2])
+    queue.trim()
+    assert.deepEqual([queue.length, queue.bytes], [1, 10])
+    assert.equal(queue.take(), blocks[4])
+    queue.trim()
+    assert.deepEqual([queue.length, queue.bytes], [0, 0])
   })
 })
 
@@ -244,6 +286,24 @@ describe('coordinator/block-refs', () => {
     refs.retain(stored('b'))
     refs.release(stored('b').digest)
     assert.equal(refs.retain(stored('a')), true)
+  })
+
+  it('knows blocks that only jobs count which ended, and may be gone on with', () => {
+    const refs = new BlockRefs({ delete: async () => {}, get: async () => undefined }, () => 0, unexpected)
+    const { digest } = stored('a')
+    assert.deepEqual([refs.has(digest), refs.needed(digest)], [false, false])
+    refs.recall(digest)
+    assert.deepEqual([refs.has(digest), refs.needed(digest)], [true, true])
+    refs.rest(digest)
+    assert.deepEqual([refs.has(digest), refs.needed(digest)], [true, false])
+    refs.recall(digest)
+    assert.equal(refs.needed(digest), true, 'another job has a block of the same content')
+    refs.release(digest)
+    assert.equal(refs.needed(digest), false)
+    refs.wake(digest)
+    assert.equal(refs.needed(digest), true)
+    refs.release(digest)
+    assert.equal(refs.has(digest), false)
   })
 
   it('tells a removal that failed', async () => {
@@ -288,6 +348,17 @@ describe('coordinator/spec', () => {
     assert.equal(spec.id, makeSpec(request, inputs, to, 1, nonce).id)
     assert.match(spec.id, /^bafyrei[a-z2-7]{52}$/)
     assert.notEqual(makeSpec(request, inputs, to, 1).id, makeSpec(request, inputs, to, 1).id)
+  })
+
+  it('holds all of the request, so that the job can be run again from it', () => {
+    const plain = makeSpec(request, inputs, to, 1)
+    assert.deepEqual(readSpec(plain.bytes), { request: { ...request, overwrite: false, settings: {}, place: 'any', verify: 'sample' }, inputs, to, created: 1 })
+    const full: Required<JobRequest> = {
+      ...request, to: 'csv.gz', from: 'csv', overwrite: true, settings: { delimiter: ';' }, place: 'remote', nodes: [], maxPrice: '12', verify: 'all', blockBytes: 77, deadlineSeconds: 1.5, inFlight: 3, awaitCommit: true
+    }
+    const gzipped = { mediaType: 'text/csv', encoding: 'gzip' as const }
+    assert.deepEqual(readSpec(makeSpec(full, inputs, gzipped, 2).bytes), { request: full, inputs, to: gzipped, created: 2 })
+    assert.equal(readSpec(encodeCanonical({ v: 1 })), undefined, 'of an earlier version, which did not')
   })
 
   it('names content as the rest of the world does', () => {

@@ -187,7 +187,7 @@ describe('coordinator/machine and prices', () => {
     made.step({ type: 'tick' })
     made.step({ type: 'aborted' })
     const { error } = last(made.of('end'))
-    assert.deepEqual(error, { code: 'no-provider', message: 'nobody offers this conversion for at most 50 microcredit per resource hour: 2 providers were left out for the price', details: { tooDear: ['a', 'b'] } })
+    assert.deepEqual(error, { code: 'no-provider', message: 'nobody offers this conversion for at most 50 microcredit per resource hour: 2 providers were left out for the price', details: { tooDear: ['a', 'b'], workers: ['a', 'b'].map(peer => ({ peer, reason: 'price', message: 'it asks 51 microcredit per resource hour, the limit is 50' })) } })
   })
 
   it('does not fail if one of them becomes cheaper in time, or somebody lost may return', () => {

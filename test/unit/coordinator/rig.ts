@@ -87,6 +87,6 @@ export function ok (worker: string, block: number, attempt = 1, held: 'inline' |
   return { type: 'ok', worker, block, attempt, held, size: 10, wallMs: 5 }
 }
 
-export function failed (worker: string, block: number, attempt: number, reason: Extract<JobEventIn, { type: 'failed' }>['reason'], more: { code?: string, retryAfterMs?: number } = {}): JobEventIn {
+export function failed (worker: string, block: number, attempt: number, reason: Extract<JobEventIn, { type: 'failed' }>['reason'], more: { code?: string, message?: string, retryAfterMs?: number } = {}): JobEventIn {
   return { type: 'failed', worker, block, attempt, reason, message: `it was ${reason}`, ...more }
 }

@@ -17,6 +17,10 @@ function honest (slots: number, output?: string): Executor & { seen: string[] } 
     seen,
     slots,
     busy: 0,
+    waiting: 0,
+    guests: { slots, paused: false },
+    limitGuests: () => {},
+    freeBytes: () => 0,
     isolation: { bwrap: false, rlimits: false },
     start: async () => {},
     stop: async () => {},
@@ -52,13 +56,13 @@ async function run (executor: Executor, converter: string, input: string, signal
 
 describe('faults', () => {
   it('are read from a profile; those of others are left alone', () => {
-    assert.deepEqual(readFaults([]), { wrong: 0, slow: 1 })
-    assert.deepEqual(readFaults(['drop', 'silent', 'crash-loop']), { wrong: 0, slow: 1 })
-    assert.deepEqual(readFaults(['wrong', 'slow']), { wrong: 1, slow: 10 })
-    assert.deepEqual(readFaults(['wrong:0.25', 'slow:3']), { wrong: 0.25, slow: 3 })
+    assert.deepEqual(readFaults([]), { wrong: 0, silent: 0, drop: 0, slow: 1 })
+    assert.deepEqual(readFaults(['overprice:3', 'crash-loop:5s']), { wrong: 0, silent: 0, drop: 0, slow: 1 })
+    assert.deepEqual(readFaults(['wrong', 'slow', 'silent', 'drop']), { wrong: 1, silent: 1, drop: 0.1, slow: 10 })
+    assert.deepEqual(readFaults(['wrong:0.25', 'slow:3', 'silent:0.5', 'drop:0.2']), { wrong: 0.25, silent: 0.5, drop: 0.2, slow: 3 })
     for (const fault of ['wrong:2', 'wrong:x', 'slow:0', 'slow:']) assert.throws(() => readFaults([fault]), RangeError, fault)
     const executor = honest(1)
-    assert.equal(withFaults(executor, ['drop'], Math.random), executor)
+    assert.equal(withFaults(executor, ['overprice', 'crash-loop:1s'], Math.random), executor)
   })
 
   it('wrong: converts a changed copy of a text, and leaves the block as it was', async () => {
@@ -116,6 +120,38 @@ describe('faults', () => {
     assert.equal(faulty.busy, 0)
     const inline = await faulty.runInline('probe/noop', {}, Buffer.from('x'))
     assert.ok(inline.ok && inline.wallMs >= 20)
+  })
+
+  it('silent: takes a block, works on nothing, and ends when it is cancelled', async () => {
+    const executor = honest(1)
+    const faulty = withFaults(executor, ['silent'], () => 0.5)
+    const abort = new AbortController()
+    let answered = false
+    const block = run(faulty, CSV_PARQUET, CSV, abort.signal).finally(() => { answered = true })
+    const inline = Promise.resolve(faulty.runInline('probe/noop', {}, Buffer.from('x'), abort.signal)).finally(() => { answered = true })
+    await new Promise(resolve => setImmediate(resolve))
+    assert.deepEqual([answered, executor.seen.length], [false, 0])
+    abort.abort()
+    assert.equal((await block).outcome.ok, false)
+    assert.equal((await inline).ok, false)
+    // Nothing could end the wait for these.
+    assert.equal((await faulty.runInline('probe/noop', {}, Buffer.from('x'))).ok, true)
+  })
+
+  it('drop: does the work and loses the result, or resets the connections', async () => {
+    for (const [second, resets] of [[0.6, 0], [0.4, 1]] as const) {
+      const executor = honest(1)
+      const draws = [0.5, 0.1, second]
+      let reset = 0
+      const faulty = withFaults(executor, ['drop:0.2'], () => draws.shift() ?? 1, () => { reset++ })
+      assert.equal((await run(faulty, CSV_PARQUET, CSV)).outcome.ok, true)
+      const abort = new AbortController()
+      const lost = run(faulty, CSV_PARQUET, CSV, abort.signal)
+      await until(() => executor.seen.length === 2 && draws.length === 0)
+      abort.abort()
+      assert.equal((await lost).outcome.ok, false)
+      assert.equal(reset, resets)
+    }
   })
 
   it('slow: can be cancelled', async () => {

@@ -66,4 +66,29 @@ describe('slots', () => {
     for (const answer of await Promise.all(waiting)) assert.equal(!answer.ok && answer.reason, 'unavailable')
     assert.equal((await slots.take()).ok, false)
   })
+
+  it('gives guests no more than their limit, lets others pass them, and admits them when it is raised', async () => {
+    const slots = new Slots(3)
+    slots.limitGuests(1)
+    const first = released(await slots.take(undefined, true))
+    const begun: string[] = []
+    const guest = slots.take(undefined, true).then(answer => {
+      begun.push('guest')
+      return released(answer)
+    })
+    const own = released(await slots.take())
+    assert.deepEqual([slots.taken, slots.waiting, begun], [2, 1, []])
+    slots.limitGuests(2)
+    await guest
+    assert.deepEqual([slots.taken, slots.waiting], [3, 0])
+    const next = slots.take(undefined, true)
+    slots.limitGuests(0)
+    first()
+    own()
+    assert.equal(slots.waiting, 1, 'a lowered limit takes nothing away, and lets nobody in')
+    slots.limitGuests(3)
+    released(await next)()
+    ;(await guest)()
+    assert.equal(slots.taken, 0)
+  })
 })

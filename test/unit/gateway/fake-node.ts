@@ -1,4 +1,4 @@
-import type { JobEvent, JobReport, JobRequest } from '../../../daemon/coordinator/index.ts'
+import type { JobEvent, JobLook, JobReport, JobRequest } from '../../../daemon/coordinator/index.ts'
 import { ApiError } from '../../../daemon/gateway/errors.ts'
 import type { BanInfo, ConverterView, DoctorReport, NetworkView, NodeApi, NodeFilter, NodePage, NodeStatus, NodeView, PeerInfo, PostedPrice } from '../../../daemon/gateway/index.ts'
 import { selectNodes } from '../../../daemon/gateway/view/select.ts'
@@ -42,7 +42,7 @@ export function report (job: string, changes: Partial<JobReport> = {}): JobRepor
     inputs: [{ path: '/data/in.csv', mediaType: 'text/csv', bytes: 10 }],
     outputs: [],
     conversion: [],
-    blocks: { total: 4, done: 1, local: 0, remote: 1, memo: 0, redispatched: 0, hedged: 0, rejected: 0, redone: 0 },
+    blocks: { total: 4, done: 1, local: 0, remote: 1, memo: 0, redispatched: 0, hedged: 0, rejected: 0, redone: 0, restored: 0 },
     epochs: 0,
     notes: [],
     check: { equivalence: 'content-exact', distance: 0, bound: 0, blocksChecked: 0, blocksUnmeasured: 0, whole: false },
@@ -51,6 +51,11 @@ export function report (job: string, changes: Partial<JobReport> = {}): JobRepor
     created: 1,
     ...changes
   }
+}
+
+/** A job that runs and of which nothing is known. */
+export function look (job: string, changes: Partial<JobLook> = {}): JobLook {
+  return { job, state: 'running', at: 1_000_000, total: 4, known: true, done: 1, blocks: [], workers: [], moreWorkers: 0, moved: [], why: [], ...changes }
 }
 
 /** A node that remembers what it was asked; each answer can be set by a test. */
@@ -66,6 +71,7 @@ export class FakeNode implements NodeApi {
   report: DoctorReport = { checks: [] }
   cancelled: string[] = []
   shutdowns = 0
+  drains: number[] = []
   reports = new Map<string, JobReport>()
   submitError: Error | undefined
   failure: Error | undefined
@@ -136,6 +142,15 @@ export class FakeNode implements NodeApi {
     return [{ id: 'table/csv-parquet', version: '1', from: 'text/csv', to: 'application/vnd.apache.parquet', equivalence: 'content-exact', deterministic: 'bytes', extensions: { from: ['csv'], to: ['parquet'] } }]
   }
 
+  resumed: string[] = []
+  resumeError: Error | undefined
+
+  async resume (id: string): Promise<JobReport | undefined> {
+    if (this.resumeError != null) throw this.resumeError
+    this.resumed.push(id)
+    return this.reports.get(id)
+  }
+
   async submit (request: JobRequest): Promise<JobReport> {
     this.submitted.push(request)
     if (this.submitError != null) throw this.submitError
@@ -151,6 +166,14 @@ export class FakeNode implements NodeApi {
 
   job (id: string): JobReport | undefined {
     return this.reports.get(id)
+  }
+
+  looks = new Map<string, JobLook>()
+  limits: number[] = []
+
+  blocks (id: string, { limit }: { limit: number }): JobLook | undefined {
+    this.limits.push(limit)
+    return this.looks.get(id)
   }
 
   async wait (id: string, { signal }: { signal: AbortSignal }): Promise<JobReport | undefined> {
@@ -177,6 +200,15 @@ export class FakeNode implements NodeApi {
 
   async metrics (): Promise<string> {
     return 'weft_jobs_total 1\n'
+  }
+
+  drain ({ deadlineMs }: { deadlineMs: number }): void {
+    this.drains.push(deadlineMs)
+    this.state = 'draining'
+  }
+
+  resumeWork (): void {
+    this.state = 'ready'
   }
 
   shutdown (): void {

@@ -3,14 +3,15 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { InjectOptions } from 'fastify'
 import { JobRefusedError } from '../../../daemon/coordinator/errors.ts'
 import { createGateway } from '../../../daemon/gateway/gateway.ts'
 import { BODY_BYTES_MAX } from '../../../daemon/gateway/constants.ts'
 import { ApiError } from '../../../daemon/gateway/errors.ts'
+import type { JobReport } from '../../../daemon/coordinator/index.ts'
 import { silentLog } from '../../../daemon/log.ts'
-import { FakeNode, report } from './fake-node.ts'
+import { FakeNode, look, report } from './fake-node.ts'
 
 const TOKEN = 'a-token-of-the-unit-tests'
 const JOB = { inputs: ['/data/in.csv'], to: 'parquet', output: '/data/out.parquet' }
@@ -44,8 +45,8 @@ describe('gateway', () => {
   describe('who may call', () => {
     const routes: Array<['GET' | 'POST' | 'PUT' | 'DELETE', string]> = [
       ['GET', '/metrics'], ['GET', '/status'], ['GET', '/nodes'], ['GET', '/converters'], ['POST', '/jobs'], ['GET', '/jobs'], ['GET', '/jobs/x'], ['DELETE', '/jobs/x'],
-      ['GET', '/jobs/x/output'], ['GET', '/events'], ['GET', '/discover'], ['GET', '/providers'], ['GET', '/capabilities'], ['GET', '/prices/spot'], ['GET', '/prices/posted'], ['PUT', '/prices/posted'],
-      ['GET', '/peers'], ['POST', '/peers'], ['GET', '/peers/bans'], ['POST', '/peers/bans'], ['DELETE', '/peers/bans/x'], ['GET', '/doctor'], ['POST', '/shutdown'], ['POST', '/uploads'], ['DELETE', '/uploads/x'], ['GET', '/openapi.json'], ['GET', '/no-such-route']
+      ['GET', '/jobs/x/output'], ['GET', '/jobs/x/blocks'], ['GET', '/events'], ['GET', '/discover'], ['GET', '/providers'], ['GET', '/capabilities'], ['GET', '/prices/spot'], ['GET', '/prices/posted'], ['PUT', '/prices/posted'],
+      ['GET', '/peers'], ['POST', '/peers'], ['GET', '/peers/bans'], ['POST', '/peers/bans'], ['DELETE', '/peers/bans/x'], ['GET', '/doctor'], ['POST', '/drain'], ['POST', '/resume'], ['POST', '/shutdown'], ['POST', '/uploads'], ['DELETE', '/uploads/x'], ['GET', '/openapi.json'], ['GET', '/no-such-route']
     ]
     for (const [method, url] of routes) {
       it(`${method} ${url} is refused without the token and with a wrong one`, async () => {
@@ -145,9 +146,29 @@ describe('gateway', () => {
       assert.equal(node.shutdowns, 1)
     })
 
+    it('drain and resume answer with the state, and drain takes a deadline within limits', async () => {
+      assert.deepEqual([(await call('POST', '/drain')).body.state, node.drains], ['draining', [300_000]])
+      assert.equal((await call('POST', '/drain', { body: { deadlineMs: 5 } })).status, 202)
+      assert.equal((await call('POST', '/drain', { body: { deadlineMs: -1 } })).status, 400)
+      assert.equal((await call('POST', '/drain', { body: { deadline: 5 } })).status, 400)
+      assert.deepEqual(node.drains, [300_000, 5])
+      const { status, body } = await call('POST', '/resume')
+      assert.deepEqual([status, body.state], [200, 'ready'])
+    })
+
     it('an unknown route and a wrong method say so', async () => {
       assert.equal((await call('GET', '/nope')).body.code, 'unknown-route')
       assert.equal((await call('PUT', '/jobs')).status, 404)
+    })
+
+    it('tells who has which block of a job, as many as are asked for', async () => {
+      const seen = look('j', { workers: [{ peer: 'p', kind: 'remote', state: 'suspect', message: 'silent', has: 1, blocks: [3], oldestMs: 1500, done: 2 }] })
+      node.looks.set('j', seen)
+      assert.deepEqual((await call('GET', '/jobs/j/blocks')).body, seen)
+      for (const limit of ['0', '7']) assert.equal((await call('GET', `/jobs/j/blocks?limit=${limit}`)).status, 200)
+      assert.deepEqual(node.limits, [100, 0, 7])
+      for (const limit of ['-1', '1001', 'x', '']) assert.equal((await call('GET', `/jobs/j/blocks?limit=${limit}`)).status, 400)
+      assert.equal((await call('GET', '/jobs/none/blocks')).body.code, 'unknown-job')
     })
 
     it('an unexpected failure tells nothing of its inside', async () => {
@@ -161,7 +182,7 @@ describe('gateway', () => {
     it('openapi.json names every route', async () => {
       const { body } = await call('GET', '/openapi.json')
       assert.equal(body.openapi, '3.1.0')
-      assert.deepEqual(Object.keys(body.paths).toSorted(), ['/capabilities', '/converters', '/discover', '/doctor', '/events', '/health', '/jobs', '/jobs/{id}', '/jobs/{id}/output', '/livez', '/metrics', '/nodes', '/peers', '/peers/bans', '/peers/bans/{subject}', '/prices/posted', '/prices/spot', '/providers', '/readyz', '/shutdown', '/status', '/uploads', '/uploads/{id}'])
+      assert.deepEqual(Object.keys(body.paths).toSorted(), ['/capabilities', '/converters', '/discover', '/doctor', '/drain', '/events', '/health', '/jobs', '/jobs/{id}', '/jobs/{id}/blocks', '/jobs/{id}/output', '/jobs/{id}/resume', '/livez', '/metrics', '/nodes', '/peers', '/peers/bans', '/peers/bans/{subject}', '/prices/posted', '/prices/spot', '/providers', '/readyz', '/resume', '/shutdown', '/status', '/uploads', '/uploads/{id}'])
       assert.ok(body.paths['/jobs'].post.requestBody.content['application/json'].schema.properties.inputs)
       assert.deepEqual(body.paths['/health'].get.security, [])
       const filters = ['converter', 'cursor', 'from', 'gpu_hours', 'latency_band', 'limit', 'max_price', 'min_memory_gb', 'resource_type', 'sort', 'to', 'unit']
@@ -313,6 +334,18 @@ describe('gateway', () => {
     })
   })
 
+  describe('going on with a job', () => {
+    it('gives its report, and refuses as the node does', async () => {
+      node.reports.set('a', report('a'))
+      const { status, body, headers } = await call('POST', '/jobs/a/resume')
+      assert.deepEqual([status, body.job, headers['location'], node.resumed], [202, 'a', '/jobs/a', ['a']])
+      assert.equal((await call('POST', '/jobs/unknown/resume')).status, 404)
+      node.resumeError = new ApiError(409, 'not-resumable', 'nothing is kept')
+      const refused = await call('POST', '/jobs/a/resume')
+      assert.deepEqual([refused.status, refused.body.code], [409, 'not-resumable'])
+    })
+  })
+
   describe('uploads', () => {
     const octets = { 'content-type': 'application/octet-stream' }
 
@@ -333,6 +366,33 @@ describe('gateway', () => {
       const { body } = await call('POST', '/uploads', { body: Buffer.from('x'), headers: octets })
       await gateway.stop()
       await assert.rejects(readFile(body.path), { code: 'ENOENT' })
+    })
+
+    it('outlive a restart while a job reads them that has not ended for good, and go with it', async () => {
+      const paths: string[] = []
+      for (let i = 0; i < 4; i++) paths.push((await call('POST', '/uploads', { body: Buffer.from('x'), headers: octets })).body.path as string)
+      const reads = (job: string, i: number, changes: Partial<JobReport>): void => { node.reports.set(job, report(job, { inputs: [{ path: paths[i] as string, mediaType: 'text/csv', bytes: 1 }], ...changes })) }
+      reads('running', 0, {})
+      reads('resting', 1, { state: 'failed', resumableUntil: 5 })
+      reads('failed', 2, { state: 'failed' })
+      const there = async (): Promise<string[]> => (await readdir(join(folder, 'uploads')).catch(() => [])).toSorted()
+      const names = (...which: number[]): string[] => which.map(i => basename(paths[i] as string)).toSorted()
+      await gateway.stop()
+      assert.deepEqual(await there(), names(0, 1))
+      // As after a crash: what was there is all still there.
+      for (const path of paths) await writeFile(path, 'x')
+      const again = createGateway({ node, log: silentLog }, { host: '127.0.0.1', port: 0, token: TOKEN, roots: [], uploads: join(folder, 'uploads') })
+      await again.start()
+      try {
+        assert.deepEqual(await there(), names(0, 1))
+        reads('running', 0, { state: 'done' })
+        node.emit({ type: 'state', job: 'running', at: 1, state: 'done' })
+        while ((await there()).length > 1) await new Promise(setImmediate)
+        assert.deepEqual(await there(), names(1))
+      } finally {
+        await again.stop()
+      }
+      assert.deepEqual(await there(), names(1))
     })
   })
 

@@ -29,14 +29,6 @@ describe('store', () => {
     await (await openDataDir(dir.path)).close()
   })
 
-  it('refuses a newer format and a damaged version file', async () => {
-    await dir.close()
-    await writeFile(join(dir.path, 'version'), '99\n')
-    await assert.rejects(openDataDir(dir.path), { name: 'DataDirVersionError' })
-    await writeFile(join(dir.path, 'version'), 'x')
-    await assert.rejects(openDataDir(dir.path), { name: 'DataDirError' })
-  })
-
   it('says what is wrong when the path is a file', async () => {
     await writeFile(join(root, 'file'), '')
     await assert.rejects(openDataDir(join(root, 'file')), { name: 'DataDirError', message: /file is in the way|not a directory|part of the path/ })
@@ -115,13 +107,5 @@ describe('store', () => {
     assert.equal(found.length, 5000)
     assert.equal(found[4999], 'a/004999=4999')
     for await (const _ of dir.journal('other').entries('')) assert.fail('another journal sees no entry')
-  })
-
-  it('accepts nothing after a commit failed', async () => {
-    const journal = dir.journal('jobs')
-    await dir.db.close()
-    await assert.rejects(journal.append('a', bytes('1')))
-    await dir.db.open()
-    await assert.rejects(journal.append('b', bytes('2')))
   })
 })

@@ -50,7 +50,8 @@ export const leaseMessages: fc.Arbitrary<LeaseMessage> = fc.oneof<fc.Arbitrary<a
   of('ack', { sequence: integer }),
   of('cancel', { attempts: fc.array(fc.record(attempt), { maxLength: 6 }) }),
   of('slots', { processSlots: uint(SLOTS_MAX), inlineSlots: uint(SLOTS_MAX), draining: fc.boolean() }),
-  of('beat', { sequence: integer, active: uint(SLOTS_MAX), loopDelayMs: integer, progress: fc.array(fc.record({ ...attempt, done: integer }), { maxLength: Math.min(6, PROGRESS_MAX) }) })
+  of('beat', { sequence: integer, active: uint(SLOTS_MAX), loopDelayMs: integer, progress: fc.array(fc.record({ ...attempt, done: integer }), { maxLength: Math.min(6, PROGRESS_MAX) }) }),
+  of('beacon', { port: uint(65535), id: fixed(8), key: fixed(32) })
 )
 
 export const taskMessages: fc.Arbitrary<TaskMessage> = fc.oneof<fc.Arbitrary<any>[]>(

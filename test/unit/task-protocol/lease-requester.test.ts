@@ -236,9 +236,30 @@ describe('lease requester', () => {
     const { step, hear, offer, results } = leased({ process: 2, inline: 0 })
     offer(1)
     step({ type: 'orders', offer: 1, orders: [0, 1, 2].map(block => order(1, block)) })
-    assert.deepEqual(hear({ type: 'slots', slots: { process: 0, inline: 0 }, draining: true }), [{ type: 'slots', offer: 1, slots: 0 }])
+    assert.deepEqual(hear({ type: 'slots', slots: { process: 0, inline: 0 }, draining: true }), [
+      { type: 'slots', offer: 1, slots: 0 },
+      { type: 'failed', offer: 1, orders: [order(1, 2)], reason: 'draining', message: 'the worker takes no new work' }
+    ])
+    assert.deepEqual(types(step({ type: 'orders', offer: 1, orders: [order(1, 3)] })), ['failed'], 'one that comes later does not wait either')
     assert.deepEqual(types(results([result(1, 0), result(1, 1)])), ['send ack', 'outcomes'])
-    assert.deepEqual(sent(hear({ type: 'slots', slots: { process: 1, inline: 0 }, draining: false })), [2])
+    hear({ type: 'slots', slots: { process: 1, inline: 0 }, draining: false })
+    assert.deepEqual(sent(step({ type: 'orders', offer: 1, orders: [order(1, 2)] })), [2])
+  })
+
+  it('gives back what waits for a stream when the worker drains, and believes no refusal older than its resumption', () => {
+    const { machine, step, hear, offer } = leased({ process: TASKS_MAX + 2, inline: 0 })
+    offer(1)
+    const effects = step({ type: 'orders', offer: 1, orders: Array.from({ length: TASKS_MAX + 1 }, (_, block) => order(1, block, { large: true })) })
+    assert.equal(effects.filter(({ type }) => type === 'open-task').length, TASKS_MAX)
+    const drained = hear({ type: 'slots', slots: { process: 0, inline: 0 }, draining: true })
+    assert.deepEqual(drained.flatMap(effect => effect.type === 'failed' ? effect.orders.map(({ block }) => [block, effect.reason]) : []), [[TASKS_MAX, 'draining']])
+    hear({ type: 'slots', slots: { process: TASKS_MAX + 2, inline: 0 }, draining: false })
+    const refused = result(1, 0, { ok: false, reason: 'draining' })
+    assert.deepEqual(step({ type: 'task-settled', generation, result: refused }).slice(0, 2), [{ type: 'outcomes', offer: 1, results: [refused] }, { type: 'slots', offer: 1, slots: TASKS_MAX + 2 }])
+    for (let block = 1; block < TASKS_MAX; block++) step({ type: 'task-settled', generation, result: result(1, block) })
+    assert.deepEqual(machine.inspect().credits, { process: TASKS_MAX + 2, inline: 0 })
+    step({ type: 'orders', offer: 1, orders: [order(1, 100, { large: true })] })
+    assert.deepEqual(types(step({ type: 'task-settled', generation, result: result(1, 100, { ok: false, reason: 'draining' }) })), ['outcomes'], 'one that left later is believed')
   })
 
   it('bounds what waits, and how many jobs there are', () => {

@@ -65,9 +65,9 @@ describe('lease worker', () => {
   })
 
   it('ends the lease of one that keeps ordering beyond its slots without acknowledging the refusals', () => {
-    const { hear } = leased({ process: 0, inline: 0 })
+    const { hear } = leased({ process: 1, inline: 0 })
     let violated = false
-    for (let i = 0; i < BATCH_MAX + 2 && !violated; i++) violated = hear({ type: 'orders', orders: [order(i)] }).some(effect => effect.type === 'violation')
+    for (let i = 0; i < BATCH_MAX + 3 && !violated; i++) violated = hear({ type: 'orders', orders: [order(i)] }).some(effect => effect.type === 'violation')
     assert.ok(violated)
   })
 
@@ -116,6 +116,7 @@ describe('lease worker', () => {
   it('drains: no new lease, offer or order; done when all is finished and acknowledged', () => {
     const { hear, step } = leased()
     hear({ type: 'orders', orders: [order(0)] })
+    step({ type: 'begun', generation: first, attempt: order(0) })
     assert.deepEqual(types(step({ type: 'drain' })), ['send slots'])
     assert.deepEqual(answered(hear({ type: 'orders', orders: [order(1)] })), [[1, 'draining']])
     assert.deepEqual(types(hear({ type: 'offer', offer: { offer: 5, deadline: 0 } })), ['send refuse-offer'])

@@ -79,7 +79,7 @@ describe('messages', () => {
     }
     it('there is one for every kind', () => {
       const kinds = new Set(vectors.messages.map(({ decoded }) => (decoded as { type: string }).type))
-      for (const kind of ['request', 'grant', 'refuse', 'offer', 'accept-offer', 'refuse-offer', 'withdraw', 'orders', 'results', 'ack', 'cancel', 'slots', 'beat', 'order', 'accept', 'output', 'result']) {
+      for (const kind of ['request', 'grant', 'refuse', 'offer', 'accept-offer', 'refuse-offer', 'withdraw', 'orders', 'results', 'ack', 'cancel', 'slots', 'beat', 'beacon', 'order', 'accept', 'output', 'result']) {
         assert.ok(kinds.has(kind), `no vector for '${kind}'`)
       }
     })
