@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { resolvePaths } from '../daemon/config/paths.ts'
 import { connect } from './lib/client.ts'
-import { DRAIN_DEADLINE_SECONDS, DRAIN_LOOK_MS, DRAIN_TELL_MS } from './lib/constants.ts'
-import { Failure } from './lib/failure.ts'
+import { DRAIN_DEADLINE_SECONDS, DRAIN_DEADLINE_SECONDS_MAX, DRAIN_LOOK_MS, DRAIN_TELL_MS } from './lib/constants.ts'
+import { Failure, usage } from './lib/failure.ts'
 import { printJson, tell } from './lib/terminal.ts'
 import { count, formatSeconds, parseSeconds } from './lib/units.ts'
 
@@ -20,6 +20,7 @@ export function configure (command: Command): void {
 /** Returns when nothing of others is left. */
 async function drain ({ deadline, json = false }: Options): Promise<void> {
   const seconds = deadline == null ? DRAIN_DEADLINE_SECONDS : parseSeconds(deadline, '--deadline')
+  if (seconds > DRAIN_DEADLINE_SECONDS_MAX) throw usage(`--deadline: '${deadline}' is too long: at most ${DRAIN_DEADLINE_SECONDS_MAX / 3600}h`, { option: '--deadline', value: deadline })
   const client = await connect(resolvePaths().dataDir)
   let status = await client.drain(Math.round(seconds * 1000))
   if (status.load.active > 0) tell(`weft: draining: ${count(status.load.active, 'block')} for ${count(status.load.leases, 'other node')} to finish, for at most ${formatSeconds(seconds)}`)

@@ -7,12 +7,12 @@
  * The same seed gives the same plan of faults. Prints one page; exits 1 if anything was wrong.
  */
 import { randomInt } from 'node:crypto'
-import { cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { startTimeOf } from '../cli/lib/process.ts'
+import { gone, signalGroup, startTimeOf } from '../cli/lib/process.ts'
 import { stopNode } from '../cli/testnet/network.ts'
 import { prng } from '../test/fixtures/csv.ts'
 import { startTestnet, type Testnet } from '../test/fixtures/testnet.ts'
@@ -39,6 +39,8 @@ if (!(minutes > 0) || ![nodes, requesters, seed].every(Number.isSafeInteger) || 
 const SAMPLE_MS = 10_000
 /** Jobs of one requester at the same time. */
 const AT_ONCE = 2
+/** Milliseconds for a killed process to be gone. */
+const GONE_MS = 5000
 /** Milliseconds for the jobs that run when the faults are over. */
 const LAST_JOBS_MS = 120_000
 
@@ -63,7 +65,7 @@ async function run (testnet: Testnet, outcome: Outcome): Promise<void> {
   })
   const sampling = sample(testnet, began, outcome, stop.signal)
   await disturb(outcome.plan, { dir: testnet.dir, nodes, log, signal: interrupted.signal }, outcome.disturbed)
-  await delay(minutes * 60_000 - (performance.now() - began), undefined, { signal: interrupted.signal }).catch(() => {})
+  await delay(Math.max(0, minutes * 60_000 - (performance.now() - began)), undefined, { signal: interrupted.signal }).catch(() => {})
   over.abort()
   outcome.seconds = (performance.now() - began) / 1000
   log('the faults are over; waiting for the last jobs')
@@ -100,12 +102,24 @@ async function atTheEnd (testnet: Testnet, folder: string, outcome: Outcome): Pr
     await stopNode(testnet.dir, name).catch((error: Error) => { outcome.wrong.push(`${name} could not be stopped: ${error.message}`) })
   }))
   // The one that runs the network is still there, and goes with it.
-  outcome.wrong.push(...(await leftProcesses(testnet.dir)).filter(line => !/scripts\/testnet up /.test(line)))
+  const left = (await leftProcesses(testnet.dir)).filter(({ says }) => !/scripts\/testnet up /.test(says))
+  outcome.wrong.push(...left.map(({ says }) => says))
+  await endAll(left)
   for (const { name, dataDir } of all) outcome.wrong.push(...await leftInDataDir(name, dataDir))
   for (let i = 0; i < requesters * AT_ONCE; i++) outcome.wrong.push(...await leftOutputs(join(folder, `jobs-${i}`), /^$/))
   outcome.wrong.push(...await leftOutputs(folder, /^(table-\d+\.csv|sleep-\d+\.bin|reference-\d+\.\w+|jobs-\d+)$/))
   for (const { name, log: file } of all) {
     for (const [message, { count, line }] of await errorsIn(file)) outcome.logged.push(`${name}: ${count} × ${message}${line.startsWith('{') ? `: ${line.slice(0, 300)}` : ''}`)
+  }
+}
+
+/** What should not be there any more. It may have ended meanwhile. */
+async function endAll (processes: Array<{ pid: number }>): Promise<void> {
+  for (const { pid } of processes) {
+    const started = startTimeOf(pid)
+    if (started == null) continue
+    signalGroup(pid, started, 'SIGKILL')
+    await gone(pid, started, GONE_MS)
   }
 }
 
@@ -121,9 +135,12 @@ try {
 } finally {
   const kept = join(tmpdir(), `weft-chaos-${seed}`)
   if (values.keep) await cp(testnet.dir, kept, { recursive: true }).then(() => { log(`everything is kept in ${kept}`) })
-  await testnet.down()
+  await testnet.down().catch((error: Error) => { outcome.wrong.push(`the network could not be taken down: ${error.message}`) })
 }
-outcome.wrong.push(...await leftProcesses(testnet.dir))
+const left = await leftProcesses(testnet.dir)
+outcome.wrong.push(...left.map(({ says }) => says))
+await endAll(left)
+await rm(testnet.dir, { recursive: true, force: true })
 const file = resolve(values.samples ?? join(tmpdir(), `weft-chaos-${seed}.csv`))
 await writeSamples(file, outcome.samples)
 const { text, good } = summary(outcome, file)

@@ -25,6 +25,9 @@ export const DRAIN_DELIVER_MS = 5_000
 /** Seconds that blocks of others may still run after `weft drain`, where no deadline is given. */
 export const DRAIN_DEADLINE_SECONDS = 300
 
+/** The most that may be given, in seconds: what `POST /drain` takes, a day. */
+export const DRAIN_DEADLINE_SECONDS_MAX = 86_400
+
 /** Milliseconds between two looks at whether a drain is done. */
 export const DRAIN_LOOK_MS = 100
 

@@ -67,7 +67,7 @@ export function lookLines ({ workers, moreWorkers, moved, why }: JobLook, { colu
   const recent = moved.filter(({ agoMs }) => agoMs < MOVED_MS).slice(0, Math.max(1, Math.floor(rows / 4))).map(moveLine)
   const room = Math.max(1, rows - waits.length - recent.length - 1)
   const shownWorkers = workers.slice(0, room)
-  const rest = [...workers.slice(room)]
+  const rest = workers.slice(room)
   const hidden = rest.length + moreWorkers
   const lines = [...waits, ...shownWorkers.map(workerLine), ...(hidden === 0 ? [] : [`... and ${count(hidden, 'more worker')}${restWords(rest)}`]), ...recent]
   return lines.slice(0, rows).map(line => fit(`  ${line}`, columns))

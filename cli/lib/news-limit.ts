@@ -1,5 +1,6 @@
 /** What is told of workers is bounded: who flaps must not fill the screen. Pure: time is an argument. */
 import { NEWS_MAX, NEWS_WINDOW_MS } from './constants.ts'
+import { count } from './units.ts'
 
 export class NewsLimit {
   /** When each thing was told last. */
@@ -19,6 +20,6 @@ export class NewsLimit {
     this.#told.set(key, now)
     const untold = this.#untold
     this.#untold = 0
-    return untold === 0 ? [text] : [`... ${untold} more changes like these`, text]
+    return untold === 0 ? [text] : [`... ${count(untold, 'more change')} like these`, text]
   }
 }

@@ -37,10 +37,11 @@ export class Attempts {
       out.other({ type: 'release', worker: worker.id, reason: worker.out ?? (worker.distrusted ? 'gave a wrong result' : 'the job needs no more workers') })
       return
     }
+    const back = worker.lost != null
     worker.join(event.kind, event.slots, event.bytesPerSecond)
     worker.tooDear = undefined
     if (faults.has('declared-slots')) worker.ramp = Infinity
-    out.news({ type: 'worker', peer: worker.id, change: 'joined' })
+    out.news({ type: 'worker', peer: worker.id, change: 'joined', ...(back ? { reason: 'it is back' } : {}) })
     const asked = event.asked ?? worker.asked
     if (asked != null) this.onPriced(worker.id, asked)
   }
@@ -205,7 +206,10 @@ export class Attempts {
       state.blockNews(block.index, attempt.attempt, worker.id, 'failed', `${event.reason}: ${event.message}`)
       const verdict = afterFailure(event, { remote: worker.kind === 'remote', blamed: block.blamed })
       switch (verdict.kind) {
-        case 'job': state.fail(verdict.error); break
+        case 'job':
+          if (event.reason === 'conversion') this.#blame.acquit([...block.avoid ?? [], worker])
+          state.fail(verdict.error)
+          break
         case 'doubt':
           block.blamed = true
           block.shun(worker)

@@ -5,6 +5,8 @@
  *   where nobody else could take the block.
  * - When a breaker opens over several different blocks, the peer was to blame: what it brought against them is withdrawn, if somebody healthy is there.
  * - While somebody who returned good results has not tried the block, only those who did, too, are believed about it.
+ * - A job that ends because of a block says nothing against the peers it was believed of, nor against anybody where nobody returned one good result: what
+ *   the job learned of those does not outlive it, so that one poisonous job does not cut off a network from the next.
  * - `engineFailures` believed engine failures, or `blockFailures` believed failures of any kind, or `blockAttempts` failures altogether end the job.
  */
 import type { BreakerCause } from './breaker.ts'
@@ -89,12 +91,19 @@ export class Blame {
     if (engine < limits.engineFailures && believed.length < limits.blockFailures && all.length < limits.blockAttempts) return
     const peers = [...new Set(all.map(accusation => accusation.worker.id))]
     const named = peers.slice(0, PEERS_NAMED).join(', ') + (peers.length > PEERS_NAMED ? ` and ${peers.length - PEERS_NAMED} more` : '')
+    this.acquit(believed.map(accusation => accusation.worker))
     const code: JobErrorCode = how === 'failed' ? 'failed' : 'check-failed'
     this.#state.fail({
       code,
       message: `block ${block.index} failed ${all.length} times (on ${named}), the last ${how === 'failed' ? `on ${worker.id}` : `result was wrong (${worker.id})`}: ${message}`,
       details: { block: block.index, worker: worker.id, attempts: all.length, peers }
     })
+  }
+
+  /** The job ends through its input: what it learned of these peers, or of all if none did anything right, is forgotten. */
+  acquit (believed: WorkerEntry[]): void {
+    const { list } = this.#state.workers
+    for (const worker of list.some(({ accepted }) => accepted > 0) ? new Set(believed) : list) if (worker.breaker.acquit()) this.#tell(worker)
   }
 
   #believed (block: Block, all: Accusation[]): Accusation[] {

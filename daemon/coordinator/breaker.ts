@@ -38,21 +38,22 @@ export interface BreakerRules {
 
 export class Breaker {
   readonly #rules: BreakerRules
+  /** As it was when the job began. */
+  readonly #known: BreakerRecord | undefined
   #failures = 0
   #level = 0
   #goodInRow = 0
   #open = false
+  /** It opened in this job. */
+  #opened = false
   #canaries = 0
   #retryAt = 0
   #cause: BreakerCause | undefined
 
   constructor (rules: BreakerRules, known?: BreakerRecord) {
     this.#rules = rules
-    if (known == null) return
-    this.#level = known.level
-    this.#open = known.state !== 'closed'
-    this.#retryAt = known.retryAt
-    this.#cause = known.cause
+    this.#known = known
+    this.#recall()
   }
 
   state (now: number): BreakerState {
@@ -107,6 +108,24 @@ export class Breaker {
     return this.#failures >= this.#rules.failures && this.trip(cause, now, random)
   }
 
+  /** What failed in this job was not its peer's fault: it is as it was before the job; true if it was opened since. */
+  acquit (): boolean {
+    const opened = this.#opened
+    if (opened) this.#recall()
+    return opened
+  }
+
+  #recall (): void {
+    const { level = 0, state = 'closed', retryAt = 0, cause } = this.#known ?? {}
+    this.#level = level
+    this.#open = state !== 'closed'
+    this.#retryAt = retryAt
+    this.#cause = cause
+    this.#failures = 0
+    this.#canaries = 0
+    this.#opened = false
+  }
+
   /** Opens it, whatever was before. */
   trip (cause: BreakerCause, now: number, random: () => number): true {
     const { ms, msMax } = this.#rules
@@ -115,6 +134,7 @@ export class Breaker {
     const coolDown = Math.min(msMax, ms * 2 ** Math.min(this.#level - 1, 30))
     this.#retryAt = now + coolDown / 2 + random() * coolDown / 2
     this.#open = true
+    this.#opened = true
     this.#cause = cause
     this.#canaries = 0
     this.#goodInRow = 0

@@ -29,6 +29,9 @@ export const MERGE_BATCH_BLOCKS = 4096
 /** A worker near the end of the job gets a block only if it would be done within this factor of the best worker's time. */
 export const TAIL_PATIENCE = 1.5
 
+/** Workers a block failed on after which it goes to those only that returned a good result, while there are such: many broken peers must not use up its attempts. */
+export const PROOF_AFTER_WORKERS = 3
+
 /** Blocks a peer has out at least, and at most before it returned a result in this job: the slots it declares prove nothing. */
 export const FIRST_BLOCKS = 2
 /** Later a peer has out what it does in this time by its measured speed, in milliseconds: enough that no round trip or slow disk idles it ... */
@@ -204,6 +207,9 @@ export const RESUMABLE_MS = 24 * 60 * 60 * 1000
 export const RESUMABLE_JOBS_MAX = 16
 /** Bytes of their results, taken together; the oldest goes first. */
 export const RESUMABLE_BYTES_MAX = 16 * 1024 ** 3
+
+/** Milliseconds between two tries to write what must be on record: room mostly comes when somebody makes it, and a try costs a look at the disk. */
+export const RECORD_RETRY_MS = 1000
 
 /** Results being written to the block store at a time. */
 export const STORES_AT_ONCE = 8

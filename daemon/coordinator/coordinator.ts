@@ -15,6 +15,7 @@ import { toJobError } from './job-errors.ts'
 import { RunningJob } from './job.ts'
 import { JOURNAL_NAME, type Continuation } from './journal-entries.ts'
 import { checkOutput, checkRequest, refuse, targetOf } from './request-checks.ts'
+import { RecordWriter } from './record-writer.ts'
 import { RestingJobs } from './resting-jobs.ts'
 import { wakeResults } from './resume.ts'
 import { settleJournal } from './settle-journal.ts'
@@ -69,6 +70,7 @@ class JobCoordinator implements Coordinator {
   /** Ended jobs somebody may go on with; they are in the history, too. */
   readonly #resting: RestingJobs
   readonly #findings: FindingsRecord
+  readonly #records: RecordWriter
   /** Outputs that are being written, or are about to be: by the path asked for and by the real one. */
   readonly #outputs = new Set<string>()
   readonly #submitting = new Set<Promise<unknown>>()
@@ -85,7 +87,8 @@ class JobCoordinator implements Coordinator {
     this.#journal = store.journal(JOURNAL_NAME)
     this.#refs = new BlockRefs(store.blocks, () => this.#clock.monotonic(), error => { log.warn({ error }, 'a block could not be removed from the store') })
     this.#embedded = init.embedded ?? false
-    const parts = { journal: this.#journal, refs: this.#refs, clock: this.#clock, log }
+    this.#records = new RecordWriter({ journal: this.#journal, log })
+    const parts = { journal: this.#journal, records: this.#records, refs: this.#refs, clock: this.#clock, log }
     this.#resting = new RestingJobs(parts)
     this.#findings = new FindingsRecord(parts)
     this.#priceUnit = init.priceUnit ?? (() => PRICE_UNIT_DEFAULT)
@@ -95,6 +98,7 @@ class JobCoordinator implements Coordinator {
       log,
       blocks: store.blocks,
       journal: this.#journal,
+      records: this.#records,
       refs: this.#refs,
       clock: this.#clock,
       slots: init.slots ?? availableParallelism,
@@ -125,7 +129,7 @@ class JobCoordinator implements Coordinator {
     for (const { job, continuation, starts, results } of settled.unfinished) {
       try {
         log.info({ job, results }, 'going on with a job that an earlier run did not end')
-        this.#goOn(job, continuation)({ starts, results })
+        this.#goOn(job, continuation).begin({ starts, results })
       } catch (error) {
         // Its record stays: a later start, or a later build, may be able to.
         log.error({ error, job }, 'cannot go on with a job of an earlier run')
@@ -143,6 +147,7 @@ class JobCoordinator implements Coordinator {
     await Promise.all([...running.map(job => job.cleaned), ...this.#cleaning])
     await this.#resting.stop()
     await this.#refs.idle()
+    await this.#records.stop()
     await this.#journal.close()
   }
 
@@ -199,12 +204,18 @@ class JobCoordinator implements Coordinator {
     if (this.#running.size + this.#submitting.size >= JOBS_MAX) refuse('failed', `${JOBS_MAX} jobs run already; wait for one to end`)
     const resting = this.#resting.get(id)
     if (resting == null) return refuse('not-resumable', `what job ${id} had done is not kept any more (or it failed in a way that going on cannot mend): run the conversion again`)
-    const begin = this.#goOn(id, resting.continuation)
+    const { begin, letGo } = this.#goOn(id, resting.continuation)
     this.#resting.take(id)
+    // How it ended last time is of no interest any more, should that not be on record yet.
+    this.#records.forget(resting.recordKey)
     const going = wakeResults({ journal: this.#journal, refs: this.#refs }, resting.key).then(async results => {
       const job = begin({ starts: 0, results })
       await job.recorded.catch(() => {})
       return job
+    }, (error: unknown) => {
+      letGo()
+      this.#resting.add(resting)
+      return refuse('failed', `what job ${id} had done cannot be read: ${toJobError(error).message}`)
     })
     const settled = going.then(() => undefined, () => undefined).finally(() => {
       this.#submitting.delete(settled)
@@ -215,8 +226,11 @@ class JobCoordinator implements Coordinator {
     return await going
   }
 
-  /** Runs a job again from its record; what its results stand for is not done again. Its output is reserved at once. Throws JobRefusedError. */
-  #goOn (id: string, { spec, priceUnit, blockBytes }: Continuation): (counts: { starts: number, results: number }) => RunningJob {
+  /**
+   * Runs a job again from its record; what its results stand for is not done again. Its output is reserved at once, until the job has ended or, if it is
+   * not begun, `letGo`. Throws JobRefusedError.
+   */
+  #goOn (id: string, { spec, priceUnit, blockBytes }: Continuation): { begin: (counts: { starts: number, results: number }) => RunningJob, letGo: () => void } {
     const made = readSpec(spec)
     if (made == null) return refuse('not-resumable', `job ${id} is of another version of weft: run the conversion again`)
     const { request, inputs, to, created } = made
@@ -226,10 +240,13 @@ class JobCoordinator implements Coordinator {
       await checkUnchanged(inputs)
       this.#reserve(await checkOutput(request), request.output, reserved)
     }
-    return counts => {
-      this.#history.delete(id)
-      // A job of one command that somebody goes on with is the daemon's from now on.
-      return this.#run({ spec: { id, bytes: spec }, request, inputs, to, created, resume: { ...(blockBytes != null ? { blockBytes } : {}), ...counts, allowed } }, { priceUnit, foreground: this.#embedded }, reserved)
+    return {
+      letGo: () => { for (const path of reserved) this.#outputs.delete(path) },
+      begin: counts => {
+        this.#history.delete(id)
+        // A job of one command that somebody goes on with is the daemon's from now on.
+        return this.#run({ spec: { id, bytes: spec }, request, inputs, to, created, resume: { ...(blockBytes != null ? { blockBytes } : {}), ...counts, allowed } }, { priceUnit, foreground: this.#embedded }, reserved)
+      }
     }
   }
 
@@ -292,6 +309,7 @@ class JobCoordinator implements Coordinator {
       const [id, { recordKey }] = this.#history.entries().next().value as [string, { recordKey: string }]
       this.#history.delete(id)
       await this.#resting.drop(id)
+      this.#records.forget(recordKey)
       await this.#journal.remove(recordKey)
     }
   }

@@ -7,12 +7,14 @@ import type { Journal } from '../store/index.ts'
 import { DISTRUSTED_MAX } from './constants.ts'
 import { NewerJournalError } from './errors.ts'
 import { decodeFinding, encodeFinding, findingKey, FINDINGS_PREFIX, type FindingEntry } from './journal-entries.ts'
+import type { RecordWriter } from './record-writer.ts'
 
 /** Characters of a reason that are kept. */
 const REASON_MAX = 500
 
 export interface FindingsRecordComponents {
-  journal: Pick<Journal, 'entries' | 'append' | 'remove'>
+  journal: Pick<Journal, 'entries' | 'remove'>
+  records: Pick<RecordWriter, 'write'>
   log: Log
 }
 
@@ -44,14 +46,12 @@ export class FindingsRecord {
     for (const key of useless) await journal.remove(key).catch((error: unknown) => { log.warn({ error, key }, 'an entry of no use stays in the journal') })
   }
 
-  /** In the journal before any output that is renamed from now on. */
+  /** In the journal before any output that is renamed from now on, where the disk takes it. */
   add (finding: FindingEntry): void {
     // A job meets far fewer; who makes peers by the thousand must not fill the journal with them.
     if (this.#count >= DISTRUSTED_MAX) return
     this.#count++
-    const { journal, log } = this.#components
-    journal.append(findingKey(finding.peer), encodeFinding({ ...finding, reason: finding.reason.slice(0, REASON_MAX) }))
-      .catch((error: unknown) => { log.warn({ error, peer: finding.peer }, 'who gave a wrong result could not be recorded') })
+    void this.#components.records.write(findingKey(finding.peer), encodeFinding({ ...finding, reason: finding.reason.slice(0, REASON_MAX) }))
   }
 
   /** Why what this peer made for an earlier run is not believed; undefined if nothing is known. */

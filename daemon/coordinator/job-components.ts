@@ -7,12 +7,15 @@ import type { Breakers } from './breaker.ts'
 import type { Clock } from './clock.ts'
 import type { Finding } from './distrusted-peers.ts'
 import type { JobEvent, JobRequest, WorkerSource } from './index.ts'
+import type { RecordWriter } from './record-writer.ts'
 import type { JobSpec } from './spec.ts'
 
 export interface JobComponents {
   toolbox: Toolbox
   blocks: Pick<BlockStore, 'sink' | 'get' | 'explained'>
   journal: Pick<Journal, 'append' | 'appendThen' | 'entries' | 'remove'>
+  /** Of what must be on record. */
+  records: Pick<RecordWriter, 'write'>
   refs: BlockRefs
   workers: WorkerSource
   log: Log

@@ -366,6 +366,7 @@ export class JobRun {
     }
     this.#components.journal.appendThen(resultKey(this.#init.key, ref.block), encodeResult(entry), error => {
       if (error != null) {
+        result.journaled = false
         this.#push({ type: 'broken', error: toJobError(error, 'writing the journal') })
         return
       }

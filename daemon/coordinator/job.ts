@@ -13,7 +13,7 @@ import { JobRun } from './job-run.ts'
 import { NoteList } from './notes.ts'
 import { clampBlockBytes, planBlockBytes } from './planner.ts'
 import { buildReport } from './report.ts'
-import { EarlierResults, removeResults } from './resume.ts'
+import { EarlierResults, removeResults, restResults } from './resume.ts'
 import { UserPaths } from './user-paths.ts'
 import type { Finding } from './distrusted-peers.ts'
 import type { Job, JobError, JobEvent, JobReport, JobState } from './index.ts'
@@ -179,28 +179,33 @@ export class RunningJob implements Job {
     this.#final = report
     const suspended = this.#suspended && end.error?.code === 'interrupted'
     const resting = !suspended && end.state === 'failed' && isResumable(end.error)
-    const bytes = suspended || resting ? this.#leave(resting) : 0
+    const bytes = suspended || resting ? await this.#leave(resting) : 0
     const until = this.#finished + RESUMABLE_MS
-    try {
-      if (suspended) await this.#record({ starts: 0 })
-      else await this.#components.journal.append(this.recordKey, encodeRecord({ phase: 'ended', job: this.id, key: this.#key, report, ...(resting ? { kept: { ...this.#continuation(), until } } : {}) }))
-      if (resting) this.resting = { continuation: this.#continuation(), bytes, until }
-    } catch (error) {
-      // The output stands or is gone already; only the record of how it ended is missing: a restart goes on with the job, or finds it done.
-      log.error({ error, job: this.id }, 'the end of the job could not be recorded')
-    }
+    if (resting) this.resting = { continuation: this.#continuation(), bytes, until }
+    // As long as it is not on record a restart would go on with the job, which nobody asked for: it is tried until it is.
+    if (!suspended) await this.#components.records.write(this.recordKey, encodeRecord({ phase: 'ended', job: this.id, key: this.#key, report, ...(resting ? { kept: { ...this.#continuation(), until } } : {}) }))
+    // What is on record already is all the next start needs.
+    else await this.#record({ starts: 0 }).catch((error: unknown) => { log.warn({ error, job: this.id }, 'that the job was only stopped could not be recorded') })
     if (!suspended && !resting) this.cleaned = this.#clean()
     this.#news({ type: 'state', state: end.state, error: this.#error })
     return report
   }
 
   /** Its results stay where they are. */
-  #leave (resting: boolean): number {
+  async #leave (resting: boolean): Promise<number> {
     const run = this.#run
     this.#run = undefined
     this.cleaned = run?.idle() ?? Promise.resolve()
+    if (run != null) return run.leave(resting)
     // Without a run nothing of the earlier one was taken yet.
-    return run?.leave(resting) ?? this.#earlier?.leave(resting) ?? 0
+    if (this.#earlier != null) return this.#earlier.leave(resting)
+    // It ended even before it looked at what there is.
+    return resting && this.#init.resume != null ? await restResults(this.#components, this.#key).catch(this.#unread) : 0
+  }
+
+  readonly #unread = (error: unknown): number => {
+    this.#components.log.warn({ error, job: this.id }, 'what an earlier run of the job left could not be read')
+    return 0
   }
 
   #continuation (): Continuation {

@@ -1,5 +1,5 @@
 /** Who gets the next block, how large blocks are, and whether remote work is worth it. Pure. */
-import { BLOCKS_MAX, CHEAP_BYTES_MAX, TAIL_PATIENCE } from './constants.ts'
+import { BLOCKS_MAX, CHEAP_BYTES_MAX, PROOF_AFTER_WORKERS, TAIL_PATIENCE } from './constants.ts'
 import type { Block } from './block-table.ts'
 import type { ReadyQueue } from './ready-queue.ts'
 import type { WorkerEntry } from './worker-table.ts'
@@ -57,7 +57,7 @@ export function meanRate (workers: readonly WorkerEntry[]): number {
 /**
  * Gives waiting blocks to workers with room: the cheapest first, one each in turn among those of equal price. Who asks more than the job pays
  * is passed over, and so is who is suspect or cut off while anybody healthy is there. A block that failed somewhere goes elsewhere if there is an
- * elsewhere.
+ * elsewhere; one that failed with several goes to who did something right in this job, if there is one.
  * Near the end a block waits for a fast worker rather than be given to a slow one that would be the last to finish, but only as long as the
  * fast one keeps to what it was measured at: time decides there, and price only between equal times. `workers` come cheapest first. Gives the
  * time at which to deal again though nothing happened; Infinity: no need.
@@ -136,11 +136,13 @@ function waitsUntil (block: Block, usable: WorkerEntry[], fallback: number, now:
 function choose (block: Block, open: WorkerEntry[], usable: WorkerEntry[], tail: boolean, fallback: number, now: number): number {
   const avoid = block.avoid
   const elsewhere = avoid != null && usable.some(worker => !avoid.includes(worker))
+  const proven = avoid != null && avoid.length >= PROOF_AFTER_WORKERS && usable.some(worker => worker.accepted > 0 && !avoid.includes(worker) &&
+    now < patienceEnds(worker, estimateMs(worker, block.size, fallback)))
   let best = -1
   let bestMs = Infinity
   for (let i = 0; i < open.length; i++) {
     const worker = open[i] as WorkerEntry
-    if (elsewhere && avoid.includes(worker)) continue
+    if ((elsewhere && avoid.includes(worker)) || (proven && worker.accepted === 0)) continue
     // Cheapest first: before the tail, who comes later and asks more is not looked at.
     if (!tail && best >= 0 && worker.rank > (open[best] as WorkerEntry).rank) break
     const ms = expectedMs(worker, block.size, fallback, now)

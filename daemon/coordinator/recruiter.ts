@@ -49,19 +49,21 @@ export class Recruiter {
     })
   }
 
-  /** Who was left out, and why. */
+  /** Who was left out, and why; also who was asked for by name and never seen. */
   get refusals (): Refusal[] {
-    return [...this.#refusals.values()].map(({ refusal }) => refusal)
+    // This node may be among the named, too, where it works itself: under which of the names is not known here.
+    const unseen = this.#handles.has('local') ? [] : (this.#components.nodes ?? []).filter(peer => !this.#handles.has(peer) && !this.#refusals.has(peer))
+    return [...unseen.map(peer => ({ peer, reason: 'unknown', message: 'nothing was heard of it that would offer this conversion' })), ...[...this.#refusals.values()].map(({ refusal }) => refusal)]
   }
 
   get (id: string): WorkerHandle | undefined {
     return this.#handles.get(id)
   }
 
-  /** Workers of this job that a finding is about: the peer itself, and others of its operator. */
+  /** Whom a finding is about: the peer itself, even if it is not here (it may have worked for an earlier run of the job), and others of its operator that are. */
   concerned ({ peer, operator }: Finding): string[] {
-    const found: string[] = []
-    for (const [id, handle] of this.#handles) if (id === peer || (operator != null && handle.operator === operator)) found.push(id)
+    const found = [peer]
+    for (const [id, handle] of this.#handles) if (id !== peer && operator != null && handle.operator === operator) found.push(id)
     return found
   }
 

@@ -8,11 +8,13 @@ import type { BlockRefs } from './block-refs.ts'
 import type { Clock } from './clock.ts'
 import { RESUMABLE_BYTES_MAX, RESUMABLE_JOBS_MAX, TIMER_MS_MAX } from './constants.ts'
 import { encodeRecord } from './journal-entries.ts'
+import type { RecordWriter } from './record-writer.ts'
 import { removeResults } from './resume.ts'
 import type { RestingJob } from './settle-journal.ts'
 
 export interface RestingJobsComponents {
-  journal: Pick<Journal, 'entries' | 'append' | 'remove'>
+  journal: Pick<Journal, 'entries' | 'remove'>
+  records: Pick<RecordWriter, 'write'>
   refs: BlockRefs
   clock: Clock
   log: Log
@@ -84,7 +86,7 @@ export class RestingJobs {
   async #forget ({ job, key, recordKey, report }: RestingJob): Promise<void> {
     try {
       // First of all nobody is promised the results any more.
-      await this.#components.journal.append(recordKey, encodeRecord({ phase: 'ended', job, key, report }))
+      await this.#components.records.write(recordKey, encodeRecord({ phase: 'ended', job, key, report }))
       await removeResults(this.#components, key, 'resting')
     } catch (error) {
       // The next start finds results that nobody was promised, and removes them.

@@ -232,22 +232,43 @@ export async function removeResults ({ journal, refs }: { journal: Pick<Journal,
   await removeThem()
 }
 
-/** Blocks of a job that rested are needed again. */
+/** Blocks of a job that rested are needed again. Gives how many results there are. Nothing has changed if it fails. */
 export async function wakeResults ({ journal, refs }: { journal: Pick<Journal, 'entries'>, refs: BlockRefs }, key: string): Promise<number> {
   let results = 0
+  const stored: Uint8Array[] = []
   for await (const [, value] of journal.entries(resultPrefix(key))) {
     results++
     const digest = storedDigest(value)
-    if (digest != null) refs.wake(digest)
+    if (digest != null) stored.push(digest)
   }
+  for (const digest of stored) refs.wake(digest)
   return results
+}
+
+/** Blocks that are counted for a job can be done without from now on. Gives the bytes of all its results. Nothing has changed if it fails. */
+export async function restResults ({ journal, refs }: { journal: Pick<Journal, 'entries'>, refs: BlockRefs }, key: string): Promise<number> {
+  let bytes = 0
+  const stored: Uint8Array[] = []
+  for await (const [, value] of journal.entries(resultPrefix(key))) {
+    const entry = readable(value)
+    if (entry == null) continue
+    bytes += entry.size
+    if (entry.bytes == null) stored.push(entry.digest)
+  }
+  for (const digest of stored) refs.rest(digest)
+  return bytes
 }
 
 /** Of an entry that is whole and whose bytes are in the block store. */
 function storedDigest (value: Uint8Array): Uint8Array | undefined {
+  const entry = readable(value)
+  return entry == null || entry.bytes != null ? undefined : entry.digest
+}
+
+/** An entry that is whole. Throws NewerJournalError. */
+function readable (value: Uint8Array): ResultEntry | undefined {
   try {
-    const entry = decodeResult(value)
-    return entry == null || entry.bytes != null ? undefined : entry.digest
+    return decodeResult(value)
   } catch (error) {
     if ((error as Error).name === 'NewerJournalError') throw error
     // Damaged: nobody counted anything for it.

@@ -6,8 +6,8 @@ import type { BlockRefs } from './block-refs.ts'
 import type { Clock } from './clock.ts'
 import { RESUMABLE_MS, STARTS_MAX } from './constants.ts'
 import { NewerJournalError } from './errors.ts'
-import { continuationOf, decodeRecord, decodeResult, encodeRecord, partsOfResultKey, RECORD_PREFIX, resultPrefix, RESULTS_PREFIX, type Continuation, type JobRecord } from './journal-entries.ts'
-import { removeResults } from './resume.ts'
+import { continuationOf, decodeRecord, decodeResult, encodeRecord, partsOfResultKey, RECORD_PREFIX, RESULTS_PREFIX, type Continuation, type JobRecord } from './journal-entries.ts'
+import { removeResults, restResults } from './resume.ts'
 import type { JobReport } from './index.ts'
 
 /** Of a job that cannot be gone on with. */
@@ -140,10 +140,7 @@ async function settleOne (components: SettleComponents, { key, record, results, 
     await removeResults(components, record.key, 'counted')
     return
   }
-  for await (const [, value] of journal.entries(resultPrefix(record.key))) {
-    const stored = whole(value)?.stored
-    if (stored != null) refs.rest(stored)
-  }
+  await restResults(components, record.key)
   settled.resting.push({ job: record.job, key: record.key, recordKey: key, report, continuation: kept, until, bytes })
 }
 

@@ -162,17 +162,16 @@ export class Beacon {
   #start (): void {
     this.#restart = undefined
     this.#incarnation++
-    this.#count()
-    const workerData: BeaconSocketInit = { control: this.#control.buffer, addresses: this.#init.addresses, port: this.#init.port ?? 0, incarnation: this.#incarnation }
-    // Beside this file, stripped of its types on the fly or beforehand.
-    const worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './beacon-thread.ts' : './beacon-thread.js', import.meta.url), {
-      name: 'beacon',
-      workerData,
-      // Options for the main script would be refused for this one.
-      execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: BEACON_HEAP_MB, maxYoungGenerationSizeMb: BEACON_YOUNG_HEAP_MB, stackSizeMb: BEACON_STACK_MB }
-    })
+    let worker: Worker
+    try {
+      worker = this.#thread()
+    } catch (error) {
+      // The machine gives no more threads: a lease must not fail for that, nor the daemon.
+      this.#retry((error as Error).message)
+      return
+    }
     this.#worker = worker
+    this.#count()
     const gone = Promise.withResolvers<void>()
     this.#ending.add(gone.promise)
     worker.on('message', (news: BeaconNews) => {
@@ -195,6 +194,19 @@ export class Beacon {
     }
   }
 
+  /** Throws where no thread can be had. */
+  #thread (): Worker {
+    const workerData: BeaconSocketInit = { control: this.#control.buffer, addresses: this.#init.addresses, port: this.#init.port ?? 0, incarnation: this.#incarnation }
+    // Beside this file, stripped of its types on the fly or beforehand.
+    return new Worker(new URL(import.meta.url.endsWith('.ts') ? './beacon-thread.ts' : './beacon-thread.js', import.meta.url), {
+      name: 'beacon',
+      workerData,
+      // Options for the main script would be refused for this one.
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: BEACON_HEAP_MB, maxYoungGenerationSizeMb: BEACON_YOUNG_HEAP_MB, stackSizeMb: BEACON_STACK_MB }
+    })
+  }
+
   #bound (port: number): void {
     this.#port = port
     this.#failures = 0
@@ -206,6 +218,10 @@ export class Beacon {
   #failed (worker: Worker, message: string): void {
     if (this.#worker !== worker) return
     this.#end()
+    this.#retry(message)
+  }
+
+  #retry (message: string): void {
     const afterMs = Math.min(BEACON_RESTART_MS * 2 ** this.#failures++, BEACON_RESTART_MS_MAX)
     this.#init.log.warn({ error: message, afterMs }, 'the beacon failed: peers are judged by their beats, which takes longer, until it is started again')
     this.#restart = setTimeout(() => {

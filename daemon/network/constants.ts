@@ -75,11 +75,11 @@ export const NEGOTIATION_TIMEOUT_MS = 10 * SECOND
  * How often an idle connection is probed, and how long an answer may take, milliseconds. Only to let go of connections
  * into a black hole; a lease has its own heartbeat. Long, because a main loop may be blocked for seconds.
  */
-export const MONITOR_INTERVAL_MS = 15 * SECOND
-export const MONITOR_TIMEOUT_MS = 20 * SECOND
+export const PROBE_INTERVAL_MS = 15 * SECOND
+export const PROBE_TIMEOUT_MS = 20 * SECOND
 
 /**
- * Ping streams at once per connection and direction. The connection monitor and the DHT share the protocol; with libp2p's
+ * Ping streams at once per connection and direction. The probe and the DHT share the protocol; with libp2p's
  * single slot one is refused and the monitor then closes a healthy connection.
  */
 export const PING_STREAMS_MAX = 8
@@ -345,6 +345,10 @@ export const BANS_MAX = 1024
 export const ACCESS_LIST_MAX = 1024
 
 // --- round trips -------------------------------------------------------------------------------------------------------
+
+/** libp2p's ping, and the bytes of one. */
+export const PING = '/ipfs/ping/1.0.0'
+export const PING_BYTES = 32
 
 /** Echoes of one measurement, of which the least counts, and measurements of which the least counts. */
 export const RTT_ECHOES = 3

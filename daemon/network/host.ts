@@ -109,10 +109,8 @@ export async function createHost (init: HostInit, greeter: Greeter): Promise<Hos
       connectionCloseTimeout: limits.CLOSE_TIMEOUT_MS
     },
     connectionMonitor: {
-      enabled: true,
-      pingInterval: limits.MONITOR_INTERVAL_MS,
-      pingTimeout: { minTimeout: limits.MONITOR_TIMEOUT_MS, maxTimeout: 2 * limits.MONITOR_TIMEOUT_MS },
-      abortConnectionOnPingFailure: true
+      // See probe.ts.
+      enabled: false
     },
     connectionGater: {
       // Other key types cost more to check, and nothing of ours accepts them.

@@ -15,6 +15,7 @@ import { createComponentLogger } from './logger.ts'
 import { neighbourStore } from './neighbour-store.ts'
 import { checkConfig, endsAt, parseAddress, parseBootstrap, type NetworkInit } from './network-config.ts'
 import { PeerDatastore } from './peer-datastore.ts'
+import { Prober } from './probe.ts'
 import { mdnsTag } from './proof.ts'
 import { RttMonitor } from './rtt.ts'
 import { WeftNetwork } from './weft-network.ts'
@@ -93,6 +94,8 @@ export async function createNetwork (init: NetworkInit): Promise<Network> {
     hello,
     gossip,
     rtt: new RttMonitor({ hello, log }),
+    // Nothing is said to who did not pass hello; their time is bounded anyway.
+    prober: new Prober({ connections: () => hello?.peers().map(({ connection }) => connection) ?? [], log }),
     access,
     dials,
     routingTable,

@@ -1,20 +1,16 @@
 /**
  * Measures the round trip to every member: soon after hello, and again every RTT_INTERVAL_MS.
  *
- * A stream of its own for several echoes: libp2p's connection monitor measures in whole milliseconds, for the first time after 15 s, and counts
- * what the opening of the stream costs.
+ * A stream of its own for several echoes, so that what the opening of the stream costs does not count.
  */
 import { randomBytes } from 'node:crypto'
 import type { Connection, PeerId } from '@libp2p/interface'
 import { byteStream } from '@libp2p/utils'
 import type { TypedEventTarget } from 'main-event'
 import type { Log } from '../log.ts'
-import { RTT_ECHOES, RTT_INTERVAL_MS, RTT_MEASURED_AT_ONCE_MAX, RTT_TIMEOUT_MS } from './constants.ts'
+import { PING, PING_BYTES, RTT_ECHOES, RTT_INTERVAL_MS, RTT_MEASURED_AT_ONCE_MAX, RTT_TIMEOUT_MS } from './constants.ts'
 import type { NetworkEvents, PeerGreeted } from './index.ts'
 import { leastOf, withSample } from './latency.ts'
-
-const PING = '/ipfs/ping/1.0.0'
-const PING_BYTES = 32
 
 export interface RttComponents {
   hello: TypedEventTarget<NetworkEvents> & { peers: () => PeerGreeted[] }

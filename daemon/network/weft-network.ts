@@ -17,6 +17,7 @@ import type { Ban, Gossip, Network, NetworkEvents, PeerGreeted, PeerView } from 
 import { bandOf } from './latency.ts'
 import { Mesh } from './mesh.ts'
 import { Neighbours, type NeighbourStore } from './neighbours.ts'
+import type { Prober } from './probe.ts'
 import type { RttMonitor } from './rtt.ts'
 import { pause, settledOrAborted } from './wait.ts'
 
@@ -25,6 +26,7 @@ export interface WeftNetworkParts {
   hello: HelloService
   gossip: GossipService
   rtt: RttMonitor
+  prober: Prober
   access: Access
   dials: DialGuard
   routingTable: RoutingTable
@@ -126,6 +128,7 @@ export class WeftNetwork implements Network {
     this.libp2p.addEventListener('peer:identify', this.#onIdentify)
     this.#parts.gossip.start()
     this.#parts.rtt.start()
+    this.#parts.prober.start()
     this.#bootstrap.start()
     this.#neighbours.start()
   }
@@ -138,6 +141,7 @@ export class WeftNetwork implements Network {
     this.libp2p.removeEventListener('peer:identify', this.#onIdentify)
     await Promise.all([this.#bootstrap.stop(), this.#neighbours.stop(), this.#mesh.stop()])
     await this.#parts.rtt.stop()
+    await this.#parts.prober.stop()
     this.#parts.gossip.stop()
     await this.libp2p.stop()
     settle(this.libp2p)

@@ -48,6 +48,12 @@ export function runInline (executor: Pick<Executor, 'runInline'>, offer: ServedO
   }
 }
 
+/** What the system refused this node, for another one: its code, and not the message, which names files. */
+export function lacking (error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return code == null ? message : `the system refuses this node what it takes: ${code}`
+}
+
 /** Runs a small block's converter in an engine process. */
 export async function runSmall (executor: Pick<Executor, 'run' | 'workspace'>, offer: ServedOffer, order: ServedOrder, options: RunOptions): Promise<ServedResult> {
   const problem = badInput(order)
@@ -68,7 +74,7 @@ export async function runSmall (executor: Pick<Executor, 'run' | 'workspace'>, o
       await workspace.dispose()
     }
   } catch (error) {
-    return failure(order, { reason: 'unavailable', message: (error as Error).message })
+    return failure(order, { reason: 'unavailable', message: lacking(error) })
   }
 }
 

@@ -19,7 +19,9 @@ export interface LeaseChannelHandlers {
   onSuspect?: (reason: string) => void
   /** It was heard of again. */
   onTrusted?: () => void
-  /** Once; nothing follows. */
+  /** The failure detector gave the peer up; `onClose` came before. */
+  onDead?: () => void
+  /** Once; nothing follows, but `onDead`. */
   onClose: (reason: string) => void
 }
 
@@ -59,7 +61,10 @@ export class LeaseChannel {
     this.watch = monitor.watch({ peer: init.peer, heartbeatMs }, {
       suspect: reason => { handlers.onSuspect?.(reason) },
       trusted: () => { handlers.onTrusted?.() },
-      dead: reason => { this.abort(reason) }
+      dead: reason => {
+        this.abort(reason)
+        handlers.onDead?.()
+      }
     })
     this.frames = new FrameStream(stream, leaseMessage, { frameBytes: FRAME_BYTES_MAX }, {
       onBytes: () => { this.alive() },

@@ -67,6 +67,8 @@ export class LeaseClient implements WorkerLease {
       onSuspect: reason => { for (const { worker, attached } of this.jobs.values()) if (attached == null) worker.tellSuspect(reason) },
       onTrusted: () => { for (const { worker } of this.jobs.values()) worker.tellTrusted() },
       onTick: () => { this.step({ type: 'tick' }) },
+      // Its bytes would wait longer and longer to be sent again: whoever comes back is sooner there by a new connection.
+      onDead: () => { context.connection.abort(new Error('the peer is silent')) },
       onClose: reason => { this.end(reason) }
     })
     this.step({ type: 'open', generation: context.generation })

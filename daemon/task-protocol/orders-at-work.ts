@@ -1,6 +1,6 @@
 /** The orders of one requester that are at work here: started, followed, stopped, and their results gathered. */
 import { PROGRESS_MAX } from './constants.ts'
-import { failure, outcomeOf, runInline, runSmall, smallResult } from './execution.ts'
+import { failure, lacking, outcomeOf, runInline, runSmall, smallResult } from './execution.ts'
 import type { AttemptRef, Generation, Pool } from './lease-model.ts'
 import type { WorkerEvent } from './lease-worker-events.ts'
 import type { WireOrder, WireProgress } from './messages.ts'
@@ -137,7 +137,8 @@ export class OrdersAtWork {
       else await dispose()
       return { ...result, identity: entry.identity }
     } catch (error) {
-      return failure(order, { reason: 'unavailable', message: `what was kept cannot be read: ${(error as Error).message}` })
+      await dispose()
+      return failure(order, { reason: 'unavailable', message: lacking(error) })
     }
   }
 

@@ -7,7 +7,7 @@ import type { Workspace } from '../executor/index.ts'
 import { chunkedLeaf } from '../trust/index.ts'
 import { ATTACH_TIMEOUT_MS, CHUNK_BYTES, LEAF_CHUNK_BYTES } from './constants.ts'
 import { TransferError } from './errors.ts'
-import { engineFailure, parametersOf, wireFailure } from './execution.ts'
+import { engineFailure, lacking, parametersOf, wireFailure } from './execution.ts'
 import type { Admission, LeaseServer } from './lease-server.ts'
 import type { WireFailure, WireFailureReason, WireResult } from './messages.ts'
 import { NO_SIGNATURE, offerDigest, receiptLeaf, signReceipts } from './receipts.ts'
@@ -70,7 +70,7 @@ async function attempt (leases: LeaseServer, message: TaskOrder, admitted: Admit
   if (transfer.signal.aborted) onOver()
   try {
     transfer.sendMessage(taskMessage.encode({ type: 'accept' }))
-    workspace = await orUnavailable('a folder for it', leases.context.components.executor.workspace())
+    workspace = await orUnavailable(leases.context.components.executor.workspace())
     await convert(leases, message, admitted, transfer, workspace, connection)
   } catch (error) {
     const failure = order.refusal ?? (error instanceof AttemptFailure ? error.failure : undefined)
@@ -103,12 +103,12 @@ async function convert (leases: LeaseServer, message: TaskOrder, admitted: Admit
   }
 }
 
-/** Of what this node lacks, say on a full disk, the requester is told without blame; which files it has is nobody's business. */
-async function orUnavailable<T> (what: string, made: Promise<T>): Promise<T> {
+/** What this node lacks, say on a full disk, is no fault of the attempt's: its requester is told so. */
+async function orUnavailable<T> (made: Promise<T>): Promise<T> {
   try {
     return await made
   } catch (error) {
-    throw new AttemptFailure({ reason: 'unavailable', message: `${what} cannot be made here: ${(error as NodeJS.ErrnoException).code ?? 'the executor is not running'}` })
+    throw new AttemptFailure({ reason: 'unavailable', message: lacking(error) })
   }
 }
 
@@ -162,7 +162,7 @@ function readParameters (offer: ServedOffer, message: TaskOrder): ReturnType<typ
 
 /** Takes the input into a file; what is wrong with it becomes a typed failure, a broken stream stays an exception. */
 async function receiveInput ({ order }: TaskOrder, transfer: Transfer, path: string, signal: AbortSignal): Promise<void> {
-  const file = await orUnavailable('a file for its input', open(path, 'wx', 0o600))
+  const file = await orUnavailable(open(path, 'wx', 0o600))
   const sink: ByteSink = {
     async write (chunk) {
       let at = 0

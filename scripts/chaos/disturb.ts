@@ -23,6 +23,7 @@ export async function disturb (plan: Disturbance[], { dir, nodes, log, signal }:
   /** One after another for each node: a start may take longer than was planned. */
   const chains = new Map<string, Promise<void>>()
   const wait = async (ms: number): Promise<void> => { await delay(Math.max(0, ms), undefined, { signal }).catch(() => {}) }
+  const inTurn = turns()
   for (const one of plan) {
     await wait(one.at - (performance.now() - began))
     if (signal.aborted) break
@@ -31,12 +32,11 @@ export async function disturb (plan: Disturbance[], { dir, nodes, log, signal }:
       if (signal.aborted) return
       try {
         log(`${seconds(performance.now() - began)} ${one.kind} ${one.node} for ${seconds(one.forMs)}${one.delayMs == null ? '' : ` (${one.delayMs} ms)`}`)
-        const undo = await begin(one, dir, nodes, state)
+        const undo = await begin(one, { dir, nodes, inTurn }, state)
         state.counts[one.kind]++
         await wait(one.forMs)
         await undo()
       } catch (error) {
-        state.away.delete(one.node)
         state.problems.push(`${one.kind} ${one.node} at ${seconds(one.at)}: ${(error as Error).message}`)
       }
     }))
@@ -44,26 +44,42 @@ export async function disturb (plan: Disturbance[], { dir, nodes, log, signal }:
   await Promise.all(chains.values())
 }
 
-async function begin ({ kind, node, delayMs = 0 }: Disturbance, dir: string, nodes: number, { away }: Disturbed): Promise<() => Promise<void>> {
+type InTurn = <T>(act: () => Promise<T>) => Promise<T>
+
+/**
+ * Changes of links wait for every node that runs to obey, and one that is just being frozen would never: such changes come one after another. Starts and
+ * drains take seconds and nobody waits for them.
+ */
+function turns (): InTurn {
+  let last: Promise<unknown> = Promise.resolve()
+  return async act => {
+    const mine = last.then(act)
+    last = mine.catch(() => {})
+    return await mine
+  }
+}
+
+async function begin ({ kind, node, delayMs = 0 }: Disturbance, { dir, nodes, inTurn }: { dir: string, nodes: number, inTurn: InTurn }, { away }: Disturbed): Promise<() => Promise<void>> {
   const others = Array.from({ length: nodes }, (_, i) => nameOf(i)).filter(name => name !== node).join(',')
   switch (kind) {
     case 'kill':
     case 'leave':
       away.add(node)
-      await (kind === 'kill' ? killNode : stopNode)(dir, node)
+      if (kind === 'kill') await inTurn(async () => await killNode(dir, node))
+      else await stopNode(dir, node)
       return async () => {
         await startNode(dir, node).catch((error: Error) => { if (!RUNS_BUT.test(error.message)) throw error })
         away.delete(node)
       }
     case 'freeze':
-      await pauseNode(dir, node, true)
-      return async () => { await pauseNode(dir, node, false) }
+      await inTurn(async () => await pauseNode(dir, node, true))
+      return async () => { await inTurn(async () => await pauseNode(dir, node, false)) }
     case 'partition':
-      await partition(dir, [node])
-      return async () => { await heal(dir, [node]) }
+      await inTurn(async () => await partition(dir, [node]))
+      return async () => { await inTurn(async () => await heal(dir, [node])) }
     case 'latency':
-      await degrade(dir, node, others, { delayMs })
-      return async () => { await heal(dir, [node]) }
+      await inTurn(async () => await degrade(dir, node, others, { delayMs }))
+      return async () => { await inTurn(async () => await heal(dir, [node])) }
   }
 }
 

@@ -22,14 +22,14 @@ export async function leftOutputs (folder: string, known: RegExp): Promise<strin
 }
 
 /** Living processes, other than this one, that name the folder in their environment, arguments or working directory. */
-export async function leftProcesses (folder: string): Promise<string[]> {
-  const found: string[] = []
+export async function leftProcesses (folder: string): Promise<Array<{ pid: number, says: string }>> {
+  const found: Array<{ pid: number, says: string }> = []
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue
     // One that ends while it is looked at is not left.
     const read = async (file: string): Promise<string> => await readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')
     const [environment, args, cwd] = [await read('environ'), await read('cmdline'), await readlink(`/proc/${pid}/cwd`).catch(() => '')]
-    if ([environment, args, cwd].some(text => text.includes(folder))) found.push(`process ${pid} is left: ${args.replaceAll('\0', ' ').slice(0, 200)}`)
+    if ([environment, args, cwd].some(text => text.includes(folder))) found.push({ pid: Number(pid), says: `process ${pid} is left: ${args.replaceAll('\0', ' ').slice(0, 200)}` })
   }
   return found
 }

@@ -272,6 +272,7 @@ export class JobWatch {
     for (const effect of effects) {
       if (effect.type === 'breaker') this.#breaker(effect.worker, effect.state)
       if (effect.type !== 'release') continue
+      this.#declared.set(effect.worker, 0)
       for (const name of this.out.get(effect.worker)?.keys() ?? []) (this.#given.get(name) as Given).cancelled = true
     }
   }

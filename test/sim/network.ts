@@ -28,6 +28,10 @@ const RETRY_MS_MAX = 400
 /** How long bulk may delay a control message, milliseconds: what is queued on a connection stays under this much of its rate. */
 const BULK_AHEAD_MS = 250
 
+/** Datagrams of a link that are remembered, and the longest time between two that are replayed, milliseconds. */
+const RECENT_DATAGRAMS = 4
+const REPLAY_MS_MAX = 400
+
 /** 0: from requester to worker; 1: back. */
 type Direction = 0 | 1
 
@@ -39,6 +43,8 @@ export class Link {
   disturbedUntil = -Infinity
   /** Datagrams do not get through before then, streams do. */
   datagramsBlockedUntil = 0
+  /** The last datagrams on it, for whoever sends them again. */
+  recent: Array<() => void> = []
   /** Bulk keeps it busy until then. */
   busyUntil = 0
   /** Share lost beyond the profile's, until then. */
@@ -141,8 +147,22 @@ export class Network {
       return
     }
     const arrive = (): void => { if (this.#world.now >= link.blockedUntil) deliver() }
+    link.recent.push(arrive)
+    if (link.recent.length > RECENT_DATAGRAMS) link.recent.shift()
     this.#world.after(this.#delay(), to.thread, '', arrive)
     if (random.chance(this.#profile.duplicates)) this.#world.after(this.#delay() + random.next() * this.#profile.duplicateMs, to.thread, '', arrive)
+  }
+
+  /** Somebody recorded what went this way, and sends it again and again. */
+  replay (from: string, to: Host, forMs: number): void {
+    const link = this.link(from, to.name)
+    const until = this.#world.now + forMs
+    const again = (): void => {
+      if (this.#world.now > until || link.recent.length === 0) return
+      this.#world.random.pick(link.recent)()
+      this.#world.after(this.#world.random.between(50, REPLAY_MS_MAX), to.thread, '', again)
+    }
+    this.#world.after(REPLAY_MS_MAX, to.thread, '', again)
   }
 
   /** The requester closes: what it sent still arrives, what comes is not read; the worker learns of it behind the last message. */

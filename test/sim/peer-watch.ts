@@ -5,7 +5,7 @@
  */
 import {
   BEACON_LIMITS, BEACON_LOST_MS, BEACON_MS, BEACON_RING, CONFIRM_MS, HEARTBEAT_MS, LATE_MS, LEASE_LIMITS, LOOK_MS, LOOP_WINDOW_MS, PROGRESS_MS,
-  STALL_SUSPECT_MS, STREAM_DEAD_MS, WIDEN_MAX
+  STALL_SUSPECT_MS, STREAM_DEAD_MS, WIDEN_MAX, WIDEN_STEP
 } from '../../daemon/health/constants.ts'
 import { createDetector } from '../../daemon/health/detector.ts'
 import type { BeaconBeat, Detector, DetectorFault, Liveness } from '../../daemon/health/index.ts'
@@ -114,9 +114,9 @@ export class PeerWatch {
   /** Nobody may wait so long for a peer that says nothing, or whose main loop stands still. */
   checkSilence (): void {
     const { own, remote, world } = this.#init
-    if (this.#life.over || own.life.over || world.now < own.hungUntil + LOOP_WINDOW_MS || world.now < own.life.idleUntil) return
+    if (this.#life.over || own.life.over || world.now < own.hungUntil + LOOP_WINDOW_MS + SLACK_MS || world.now < own.life.idleUntil) return
     const now = own.monotonic()
-    this.#stretchMax = Math.max(this.#stretchMax, own.health.factor() * WIDEN_MAX)
+    this.#stretched()
     const ownMs = Math.max(own.loopMs(), own.threadMs())
     // While both fall silent together it is the beacon that is missed.
     const deadMs = (this.#byBeacon ? BEACON_LIMITS : LEASE_LIMITS).dead.ceilingMs * this.#stretchMax
@@ -133,6 +133,11 @@ export class PeerWatch {
   /** Beacons are what is judged: they come, and nothing shows that only they stopped. */
   get #byBeacon (): boolean {
     return this.#beacons > 0 && this.#byteAt - this.#beaconAt < BEACON_LOST_MS && this.#init.own.threadMs() < BEACON_LOST_MS
+  }
+
+  #stretched (): void {
+    const widened = Math.min(WIDEN_MAX, 1 + WIDEN_STEP * this.#detector.refutations)
+    this.#stretchMax = Math.max(this.#stretchMax, this.#init.own.health.factor() * widened)
   }
 
   #every (ms: number, life: Life, act: () => void): void {
@@ -190,7 +195,7 @@ export class PeerWatch {
   }
 
   #judge (): void {
-    const { own, world, onVerdict } = this.#init
+    const { own, onVerdict } = this.#init
     const now = own.monotonic()
     for (const { beat, at } of this.#ring) this.#detector.beacon(beat, at)
     this.#ring = []
@@ -198,7 +203,7 @@ export class PeerWatch {
     const refutations = this.#detector.refutations
     this.#verdict = this.#detector.verdict(now, this.#own())
     if (this.#detector.refutations > refutations) own.health.refuted(now)
-    this.#stretchMax = Math.max(this.#stretchMax, own.health.factor() * WIDEN_MAX)
+    this.#stretched()
     if (this.#verdict === 'suspect') this.#mayBeSuspect(before === 'suspect')
     if (this.#verdict === before) return
     const silentMs = now - this.#heardAt

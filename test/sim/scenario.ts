@@ -402,8 +402,9 @@ class Scenario {
     if (!worker.up) return
     this.#world.note(`${worker.name} crashes`)
     worker.crash()
-    // Sometimes the machine is gone without a word, and only silence tells.
+    // Sometimes the machine is gone without a word, and only silence tells; and sometimes there is no silence.
     if (random.chance(0.6)) for (const requester of this.#requesters) this.#sever(requester, worker)
+    else if (random.chance(0.3)) for (const requester of this.#requesters) this.#network.replay(worker.name, requester.host, random.between(2000, 15_000))
     this.#world.after(random.between(100, 4000), undefined, `${worker.name} is back`, () => { worker.restart() })
   }
 

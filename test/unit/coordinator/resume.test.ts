@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { RESUMABLE_BYTES_MAX, RESUMABLE_JOBS_MAX, RESUMABLE_MS } from '../../../daemon/coordinator/constants.ts'
 import { decodeResult, encodeRecord, encodeResult, findingKey, encodeFinding, recordKey, resultKey } from '../../../daemon/coordinator/journal-entries.ts'
 import { BlockRefs } from '../../../daemon/coordinator/block-refs.ts'
+import { RecordWriter } from '../../../daemon/coordinator/record-writer.ts'
 import { RestingJobs } from '../../../daemon/coordinator/resting-jobs.ts'
 import type { JobErrorCode, JobReport } from '../../../daemon/coordinator/index.ts'
 import type { RestingJob } from '../../../daemon/coordinator/settle-journal.ts'
@@ -456,7 +457,7 @@ describe('coordinator/resume', () => {
         await journal.append(record, encodeRecord({ phase: 'ended', job, key, report }))
         await journal.append(resultKey(key, 0), Uint8Array.of(0))
       }
-      const jobs = new RestingJobs({ journal, refs: new BlockRefs(life.dir.blocks, () => 0, error => { throw error }), clock: { monotonic: () => 0, utc: () => clock.now }, log: silentLog })
+      const jobs = new RestingJobs({ journal, records: new RecordWriter({ journal, log: silentLog }), refs: new BlockRefs(life.dir.blocks, () => 0, error => { throw error }), clock: { monotonic: () => 0, utc: () => clock.now }, log: silentLog })
       return { jobs, clock, removed: async () => {
         await jobs.stop()
         const left = await entries(life)

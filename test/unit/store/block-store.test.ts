@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { openBlockStore, type BlockStoreInit } from '../../../daemon/store/block-store.ts'
-import { SPACE_REFRESH_BYTES } from '../../../daemon/store/constants.ts'
+import { SPACE_REFRESH_BYTES, SPACE_REFRESH_MS } from '../../../daemon/store/constants.ts'
 import type { StoreFullError } from '../../../daemon/store/errors.ts'
 import type { BlockSink, BlockStore, StoredBlock } from '../../../daemon/store/index.ts'
 import { FaultyFs, type Call } from './faulty-fs.ts'
@@ -119,6 +119,26 @@ describe('store/blocks', () => {
       fs.free = 5
       now = 2000
       await assert.rejects(put(store, Buffer.alloc(10)), full('disk', 5))
+    })
+
+    it('of others beside it is refused by what is known now, not by what was long ago', async () => {
+      let now = 0
+      fs.free = 100
+      const store = await open({ quotaBytes: 1000, reserveBytes: 90, now: () => now })
+      assert.match(store.beside(11)?.message ?? '', /the disk is full/)
+      fs.free = 1000
+      now += SPACE_REFRESH_MS + 1
+      assert.equal(store.beside(11), undefined)
+      await store.usage()
+      // The question asked beside it is answered, too.
+      await new Promise(setImmediate)
+      fs.free = 0
+      now += SPACE_REFRESH_MS + 1
+      const before = fs.statfsCalls
+      store.beside(1)
+      assert.equal(fs.statfsCalls, before + 1, 'the disk is asked meanwhile')
+      await store.usage()
+      assert.match(store.beside(1)?.message ?? '', /the disk is full/)
     })
 
     it('by default takes half of what is free, beside what it has', async () => {

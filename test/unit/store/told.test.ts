@@ -77,6 +77,8 @@ describe('store: who writes into a database that takes no writes', () => {
     await dir.close()
     dir = await openDataDir(join(root, 'data'), { reserveBytes: Number.MAX_SAFE_INTEGER })
     const journal = dir.journal('jobs')
+    // What was known long ago would refuse nothing.
+    await dir.blocks.usage()
     const error = await new Promise<Error | undefined>(resolve => { journal.appendThen('blk/1', Buffer.alloc(100), resolve) })
     assert.equal(error?.name, 'StoreFullError')
     assert.ok(error.message.includes(dir.path) && error.message.includes('reserveBytes'))
