@@ -27,8 +27,8 @@ export const STOP_NODE_MS = 90_000
 /** Milliseconds a signal of death takes to show. */
 export const KILLED_MS = 10_000
 
-/** Milliseconds the state file is waited for while another command writes it. */
-export const LOCK_MS = 10_000
+/** Milliseconds the state file is waited for while another command writes it: longer than a change of links may take to be applied. */
+export const LOCK_MS = 30_000
 
 /** Milliseconds a running daemon has to obey a changed table of links; it takes a few where nothing else runs. */
 export const LINKS_APPLIED_MS = 10_000

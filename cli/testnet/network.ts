@@ -71,6 +71,8 @@ export async function takeDown (dir: string): Promise<void> {
   const state = await readState(dir)
   if (state == null) return
   await end(state.nodes)
+  // One that a command started and could not enter any more.
+  for (const { dataDir } of state.nodes) await endUnrecorded(dataDir, () => {})
   await removeState(dir)
 }
 
@@ -101,7 +103,11 @@ export async function startNode (dir: string, name: string): Promise<TestNode> {
   const node = nodeOf(await requireState(dir), name)
   if (lives(node)) throw new Failure('failed', `${name} runs already (process ${node.pid})${node.state === 'paused' ? `; it is paused: 'weft testnet unpause ${name} --dir ${dir}'` : ''}`)
   const running = await startDaemon({ name, dataDir: node.dataDir, log: node.log, cache: join(dir, 'cache') }, () => {})
-  const state = await updateNode(dir, name, { ...entry(node, running) })
+  const state = await updateNode(dir, name, { ...entry(node, running) }).catch(async (error: unknown) => {
+    // Nobody would know of it, and so nobody would end it.
+    await end([running])
+    throw error
+  })
   const deadline = performance.now() + SEEN_MS_PER_NODE
   const others = state.nodes.filter(other => other.name !== name && other.state === 'running' && lives(other) && !cut(state, name, other.name))
   for (const other of others) {
