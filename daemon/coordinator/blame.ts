@@ -120,6 +120,8 @@ export class Blame {
   #opened (worker: WorkerEntry, message: string): void {
     const { out, provision, workers, now } = this.#state
     const { streak } = worker
+    // A trial that is still out is none of the cool-down that begins now: its outcome must not end the next one.
+    for (const attempt of worker.open) attempt.canary = false
     worker.streak = []
     provision.failure = message
     this.#tell(worker)

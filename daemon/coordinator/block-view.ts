@@ -1,6 +1,6 @@
 /** Who has which block, since when, and why blocks moved: read from the state of a job's machine. Pure, and bounded whatever the job's size. */
 import type { Attempt, Block, BlockState } from './block-table.ts'
-import { ATTEMPTS_VIEWED, WORKER_BLOCKS_VIEWED, WORKERS_VIEWED } from './constants.ts'
+import { ATTEMPTS_VIEWED, BLOCKS_SCANNED, WORKER_BLOCKS_VIEWED, WORKERS_VIEWED } from './constants.ts'
 import { doubt, explain, peerWait, type Explanation, type PeerWait } from './explain.ts'
 import type { JobState, Move } from './job-state.ts'
 import type { WorkerEntry } from './worker-table.ts'
@@ -83,7 +83,7 @@ export function viewJob (state: JobState, now: number, limit: number): MachineVi
     total: blocks.length,
     known: splitEnded,
     done: tally.doneBlocks,
-    blocks: unfinished(blocks, limit).map(block => viewBlock(block, now)),
+    blocks: unfinished(state, limit).map(block => viewBlock(block, now)),
     workers: viewed.slice(0, WORKERS_VIEWED),
     moreWorkers: Math.max(0, viewed.length - WORKERS_VIEWED),
     moved: moves.toReversed().map(move => viewMove(blocks[move.block] as Block, move, now)),
@@ -91,20 +91,24 @@ export function viewJob (state: JobState, now: number, limit: number): MachineVi
   }
 }
 
-const isOut = ({ open, given }: Attempt): boolean => open && !given
-
-function unfinished (blocks: readonly Block[], limit: number): Block[] {
+/** What is out is found by who has it; the rest by a look over the blocks behind what is merged, which ends where only untouched ones follow. */
+function unfinished ({ blocks, workers, merge }: JobState, limit: number): Block[] {
   if (limit === 0) return []
-  const [out, settling, tried, fresh]: [Block[], Block[], Block[], Block[]] = [[], [], [], []]
-  for (const block of blocks) {
-    if (block.state === 'leased') out.push(block)
-    else if (block.state === 'ready') {
-      if (block.attempts.length > 0) tried.push(block)
-      else if (fresh.length < limit) fresh.push(block)
-    } else if (block.state !== 'done') settling.push(block)
+  const since = new Map<Block, number>()
+  for (const worker of workers.list) {
+    for (const { block: index, at, given } of worker.open) {
+      const block = blocks[index] as Block
+      if (!given && block.state === 'leased') since.set(block, Math.min(at, since.get(block) ?? Infinity))
+    }
   }
-  const since = new Map(out.map(block => [block, block.attempts.find(isOut)?.at ?? Infinity]))
-  out.sort((a, b) => (since.get(a) as number) - (since.get(b) as number))
+  const out = [...since].sort(([, a], [, b]) => a - b).map(([block]) => block)
+  const [settling, tried, fresh]: [Block[], Block[], Block[]] = [[], [], []]
+  const end = Math.min(blocks.length, merge.merged + BLOCKS_SCANNED)
+  for (let index = merge.merged; index < end && fresh.length < limit; index++) {
+    const block = blocks[index] as Block
+    if (block.state === 'ready') (block.attempts.length > 0 ? tried : fresh).push(block)
+    else if (block.state !== 'leased' && block.state !== 'done') settling.push(block)
+  }
   return [...out, ...settling, ...tried, ...fresh].slice(0, limit)
 }
 

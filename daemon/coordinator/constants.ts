@@ -94,6 +94,9 @@ export const MOVES_KEPT = 16
 /** Attempts told of one block, the newest; the numbers say how many there were. */
 export const ATTEMPTS_VIEWED = 8
 
+/** Blocks looked over for a view of a job: more than can be out and settling at a time, and few enough that no peer's sign of life waits for it (some milliseconds). */
+export const BLOCKS_SCANNED = 32_768
+
 /** Workers told of in a view of a job, those with work first, and indices of blocks each has. */
 export const WORKERS_VIEWED = 100
 export const WORKER_BLOCKS_VIEWED = 8

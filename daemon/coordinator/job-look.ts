@@ -34,8 +34,11 @@ interface Facts {
   text: (said: string) => string
 }
 
+/** What there is to say while it runs. */
+export interface Running { view: MachineView, refusals: Refusal[] }
+
 /** @param running - absent before the first block is cut, and when the job has ended */
-export function lookAt ({ job, state, at, text }: Facts, running?: { view: MachineView, refusals: readonly Refusal[] }): JobLook {
+export function lookAt ({ job, state, at, text }: Facts, running?: Running): JobLook {
   if (running == null) return { job, state, at, total: 0, known: false, done: 0, blocks: [], workers: [], moreWorkers: 0, moved: [], why: state === 'preparing' ? [PREPARING] : [] }
   const { view: { why, ...view }, refusals } = running
   return {

@@ -4,7 +4,6 @@
  * Facts are gathered and stepped together once per tick, so that a thousand small results cost one step.
  */
 import { RecipeReader, checkUnchanged, type BlockRecipe, type Conversion, type Input, type OutputWriter, type Prepared, type SplitBatch } from '../block-convert/index.ts'
-import type { MachineView } from './block-view.ts'
 import { Checks } from './checks.ts'
 import { JOB_LIMITS, STORES_AT_ONCE, TIMER_MS_MAX } from './constants.ts'
 import { atBlock, toJobError, withRefusals } from './job-errors.ts'
@@ -16,11 +15,12 @@ import { OutputLane } from './output-lane.ts'
 import { planPlace } from './planner.ts'
 import { limitOf, priceInWords } from './prices.ts'
 import { Recipes } from './recipes.ts'
-import { Recruiter, type Refusal } from './recruiter.ts'
+import { Recruiter } from './recruiter.ts'
 import { ResultShelf } from './result-shelf.ts'
 import type { JobError, JobRequest } from './index.ts'
 import type { JobComponents } from './job-components.ts'
 import type { Finding } from './distrusted-peers.ts'
+import type { Running } from './job-look.ts'
 import type { NoteList } from './notes.ts'
 import type { EarlierResults } from './resume.ts'
 import type { UserPaths } from './user-paths.ts'
@@ -137,6 +137,7 @@ export class JobRun {
     return `${id}@${version}`
   }
 
+  look (limit: number): Running { return { view: this.#machine.view(this.#components.clock.monotonic(), limit), refusals: this.#recruiter.refusals } }
   get written (): { size: number, digest: Uint8Array } | undefined { return this.#lane.written }
   get mergeMs (): number { return this.#lane.mergeMs }
   get checkMs (): number { return this.#checks.checkMs + this.#lane.checkMs }
@@ -144,10 +145,6 @@ export class JobRun {
   counts (): JobCounts {
     const counts = this.#machine.counts()
     return { ...counts, greatestDistance: Math.max(counts.greatestDistance, this.#restoredDistance) }
-  }
-
-  look (limit: number): { view: MachineView, refusals: Refusal[] } {
-    return { view: this.#machine.view(this.#components.clock.monotonic(), limit), refusals: this.#recruiter.refusals }
   }
 
   /** Runs the job; resolves, never rejects, when it has ended. */

@@ -74,7 +74,7 @@ export class RecordWriter {
   /** One after the other, up to the first that fails: the others would fail with it. */
   async #retry (): Promise<void> {
     const { journal, log } = this.#components
-    for (const [key, value] of [...this.#pending]) {
+    for (const [key, value] of this.#pending) {
       // Forgotten, or written anew, while another one was written.
       if (this.#pending.get(key) !== value) continue
       try {

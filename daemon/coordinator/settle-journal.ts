@@ -99,7 +99,7 @@ async function readAll ({ journal, refs, clock, log }: SettleComponents): Promis
 }
 
 async function settleOne (components: SettleComponents, { key, record, results, bytes, resting }: Found, embedded: boolean, settled: Settled): Promise<void> {
-  const { journal, refs, removePartials, clock, log } = components
+  const { journal, removePartials, clock, log } = components
   if (record.phase === 'ended') {
     if (resting && record.kept != null) {
       const { until, ...continuation } = record.kept

@@ -154,7 +154,8 @@ class AccrualDetector implements Detector {
     const next = this.#suspectAt(this.#doubt(own))
     // Past the limits only our own state keeps the verdict back, and that may change at any moment.
     if (now >= this.#suspectAt(SURE) || !(next > now)) return next > now ? Math.min(next, soon) : soon
-    return next
+    // Our lateness may be forgotten before the limit that it stretched: then the unstretched one counts.
+    return Math.min(next, Math.max(this.#suspectAt(SURE), soon))
   }
 
   suspicion (now: number): number {

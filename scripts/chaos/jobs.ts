@@ -143,9 +143,10 @@ class AwayError extends Error {
 }
 
 async function call<T> ({ api, tokenFile }: Node, method: string, path: string, body?: unknown): Promise<{ status: number, answer: T }> {
-  const headers: Record<string, string> = { authorization: `Bearer ${(await readFile(tokenFile, 'utf8')).trim()}` }
-  if (body != null) headers['content-type'] = 'application/json'
   try {
+    // One that has stopped in good order has taken its token away.
+    const headers: Record<string, string> = { authorization: `Bearer ${(await readFile(tokenFile, 'utf8')).trim()}` }
+    if (body != null) headers['content-type'] = 'application/json'
     const response = await fetch(`${api}${path}`, { method, headers, ...(body == null ? {} : { body: JSON.stringify(body) }), signal: AbortSignal.timeout(1000 * JOB_LIMIT_S) })
     return { status: response.status, answer: await response.json() as T }
   } catch (error) {

@@ -230,7 +230,7 @@ describe('command line, with a daemon that is made up', function () {
     }
     node.setPrice = async () => { throw new ApiError(503, 'interrupted', 'the node is stopping') }
     const untold = await user.run(['prices', 'set', '7'])
-    assert.equal(untold.code, 1)
+    assert.equal(untold.code, 3)
     assert.match(untold.stderr, /^weft: the price was written to [^\n]*config\.json, but the running daemon did not take it: the node is stopping\n$/)
     assert.deepEqual(node.posted, { price: '5', unit: 'euro' })
   })

@@ -191,6 +191,23 @@ describe('coordinator/record-writer', () => {
     assert.deepEqual(written.toSorted(), ['a=2', 'c=1', 'd=1'])
   })
 
+  it('one that is written late does not stand for a newer one that is not', async () => {
+    const first = Promise.withResolvers<void>()
+    const written: string[] = []
+    let tries = 0
+    const writer = new RecordWriter({ journal: { append: async (_key, value) => {
+      if (++tries === 1) await first.promise
+      if (tries === 2) throw full()
+      written.push(Buffer.from(value).toString())
+    } }, log: silentLog, retryMs: 3_600_000 })
+    const early = writer.write('a', Buffer.from('1'))
+    const late = writer.write('a', Buffer.from('2'))
+    first.resolve()
+    assert.deepEqual(await Promise.all([early, late]), [true, false])
+    await writer.stop()
+    assert.equal(written.at(-1), '2')
+  })
+
   it('gives up when the daemon ends', async () => {
     let tries = 0
     const writer = new RecordWriter({ journal: { append: async () => {
