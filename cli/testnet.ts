@@ -57,7 +57,7 @@ async function runUp (options: UpOptions): Promise<void> {
   if (scenario != null && options.profile != null) throw new Failure('usage', '--profile: the scenario describes the nodes; leave one of the two out')
   const profiles: NodeProfile[] = options.profile == null ? scenario?.profiles ?? [] : await readProfile(options.profile)
   const nodes = options.nodes == null ? Math.max(profiles.length, 0) || NODES_DEFAULT : parseWhole(options.nodes, '--nodes', 1, NODES_MAX)
-  if (profiles.length > nodes) throw new Failure('usage', `--profile: ${options.profile ?? ''} describes ${profiles.length} nodes, and --nodes says ${nodes}`)
+  if (profiles.length > nodes) throw new Failure('usage', `${options.profile == null ? '--scenario' : '--profile'}: ${options.profile ?? options.scenario ?? ''} describes ${profiles.length} nodes, and --nodes says ${nodes}`)
   const seed = options.seed ?? scenario?.seed
   const interrupt = onInterrupt()
   try {

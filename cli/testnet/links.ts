@@ -17,6 +17,7 @@ export type Group = string
 export async function partition (dir: string, groups: Group[], { oneWay = false }: { oneWay?: boolean } = {}): Promise<TestnetState> {
   return await changeLinks(dir, state => {
     const [first = [], ...others] = groupsOf(state, groups)
+    if (others.length === 0 && first.length === state.nodes.length) throw usage(`${first.join(',')} are all nodes of this network: one group is cut off from everybody else; name some of them, or two groups`)
     const all = others.length > 0 ? [first, ...others] : [first, state.nodes.map(({ name }) => name).filter(name => !first.includes(name))]
     const ways = all.flatMap((from, index) => all.flatMap((to, other) => index === other || (oneWay && index > 0) ? [] : pairs(from, to)))
     return change(state.links ?? [], ways, { blocked: true })

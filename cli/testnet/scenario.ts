@@ -55,8 +55,8 @@ const file = z.strictObject({
   nodes: z.union([z.int().min(1).max(NODES_MAX), profile.shape.nodes], { error: 'expected how many nodes, or a list as in a profile' }),
   seed: z.string().max(64).default('scenario'),
   limit: time.optional(),
-  steps: z.array(step).min(1),
-  expect: z.array(expectation).min(1)
+  steps: z.array(step, { error: 'expected a list of steps' }).min(1, { error: 'expected one step at least' }),
+  expect: z.array(expectation, { error: 'expected a list of what must hold' }).min(1, { error: 'expected one thing at least that must hold, like {"noProcessLeft": true}' })
 })
 
 export type ScenarioStep = z.output<typeof step>

@@ -88,6 +88,8 @@ export async function updateNode (dir: string, name: string, changes: Partial<Te
 
 /** No other command changes the state meanwhile. */
 export async function updateState (dir: string, change: (state: TestnetState) => Promise<TestnetState> | TestnetState): Promise<TestnetState> {
+  // Where there is no network there may be no folder for the lock.
+  await requireState(dir)
   return await locked(dir, async () => {
     const next = await change(await requireState(dir))
     await writeState(dir, next)

@@ -41,7 +41,7 @@ export function withoutSecrets (path: string, value: unknown): unknown {
 function expectation (issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type': return `expected ${{ int: 'a whole number', number: 'a number', string: 'text', boolean: 'true or false', array: 'a list', object: 'an object in braces' }[issue.expected as string] ?? issue.expected}`
-    case 'too_small': return issue.origin === 'string' ? `expected at least ${issue.minimum} characters` : `expected ${issue.minimum} or more`
+    case 'too_small': return issue.origin === 'string' ? `expected at least ${issue.minimum} characters` : `expected ${issue.inclusive === false ? `more than ${issue.minimum}` : `${issue.minimum} or more`}`
     case 'too_big': return issue.origin === 'string' ? `expected at most ${issue.maximum} characters` : issue.origin === 'array' ? `expected at most ${issue.maximum} entries` : `expected ${issue.maximum} or less`
     case 'invalid_value': return `expected ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map(value => JSON.stringify(value)).join(', ')}`
     default: return issue.message.charAt(0).toLowerCase() + issue.message.slice(1)

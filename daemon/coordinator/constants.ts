@@ -133,7 +133,7 @@ export interface JobLimits {
   retryMsMax: number
   /** How long a job without a usable worker waits if there never was one (after the first search), or if none is to be trusted. */
   noneMs: number
-  /** The same when workers were there and were lost: they may come back. */
+  /** The same when workers were there and were lost, or were found and could not be had just then: they may come back. */
   rejoinMs: number
   /** The same when workers are there and ask too much: the next search or bulletin may tell of a lower price. */
   priceMs: number

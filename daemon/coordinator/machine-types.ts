@@ -75,7 +75,8 @@ export type JobEventIn =
    * block, or the change of the schema, is told, so that it is never given out. It becomes the block's next attempt.
    */
   | { type: 'restored', block: number, worker: string, kind: 'local' | 'remote', held: Held, size: number, units: number, wallMs: number, checked: boolean }
-  | { type: 'settled', count: number }
+  /** The first search is over. `hoped`: somebody was found who could not be had just then (silent, busy, draining) and may be later. */
+  | { type: 'settled', count: number, hoped?: boolean }
   | { type: 'ok', worker: string, block: number, attempt: number, held: Held, size: number, wallMs: number }
   | {
     type: 'failed', worker: string, block: number, attempt: number, reason: FailureReason, message: string, code?: string,

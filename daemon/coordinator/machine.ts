@@ -121,7 +121,10 @@ class Machine implements JobMachine {
       case 'suspect': this.#attempts.onSuspect(event.worker, event.reason); break
       case 'trusted': this.#attempts.onTrusted(event.worker); break
       case 'restored': onRestored(state, event); break
-      case 'settled': state.provision.settled = true; break
+      case 'settled':
+        state.provision.settled = true
+        state.provision.hoped = event.hoped ?? false
+        break
       case 'merged': state.merge.took(event.epoch, event.upTo); break
       case 'merge-reset': state.merge.wasReset(event.epoch); break
       case 'finished': this.#onFinished(); break

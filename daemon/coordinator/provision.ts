@@ -12,6 +12,8 @@ export class Provision {
   readonly #price: PriceLimit
   /** The first search for workers is over. */
   settled = false
+  /** It found somebody who may be had later. */
+  hoped = false
   /** The last result that was rejected, in words. */
   rejection: string | undefined
   /** The last failure for which a worker was cut off, in words. */
@@ -59,7 +61,7 @@ export class Provision {
       return undefined
     }
     this.#noneSince ??= now
-    const until = this.#noneSince + (patience ?? this.#limits.noneMs)
+    const until = this.#noneSince + (patience ?? (this.hoped ? this.#limits.rejoinMs : this.#limits.noneMs))
     if (now >= until) return trying ? undefined : this.#error(workers)
     this.#nextTime = until
     return undefined
@@ -72,7 +74,7 @@ export class Provision {
     if (this.failure != null && workers.some(({ breaker }) => !breaker.closed && breaker.cause !== 'lost' && breaker.cause !== 'refused')) return { code: 'failed', message: `no working worker is left; the last failure: ${this.failure}` }
     const dear = workers.filter(worker => worker.usable && worker.tooDear != null).map(({ id }) => id)
     if (dear.length > 0) return { code: 'no-provider', message: nobodyWithin(this.#price, dear.length), details: { tooDear: dear } }
-    if (workers.length === 0) return { code: 'no-provider', message: 'nobody offers this conversion within the constraints' }
+    if (workers.length === 0) return { code: 'no-provider', message: this.hoped ? 'nobody who offers this conversion could be had' : 'nobody offers this conversion within the constraints' }
     const reasons = workers.slice(0, REASONS_NAMED).map(worker => `${worker.id}: ${worker.out ?? worker.lost ?? (worker.breaker.closed ? 'takes no more work' : `cut off (${worker.breaker.cause ?? 'it failed'})`)}`)
     return { code: 'no-provider', message: `no worker is left (${reasons.join('; ')})` }
   }

@@ -23,6 +23,9 @@ export interface RecruiterComponents extends WorkerHandleComponents {
   log: Log
 }
 
+/** Refusals of a moment: the same peer may say yes to the next search. */
+const PASSING = new Set(['lost', 'busy', 'draining'])
+
 export class Recruiter {
   readonly #components: RecruiterComponents
   readonly #handles = new Map<string, WorkerHandle>()
@@ -40,7 +43,7 @@ export class Recruiter {
     const { source, offer, edge, nodes, maxPrice, push, log } = this.#components
     const settled = (count: number): void => {
       if (count === 0 && otherwise != null && !this.#stop.signal.aborted) this.search(otherwise)
-      else push({ type: 'settled', count })
+      else push({ type: 'settled', count, hoped: this.refusals.some(({ reason }) => PASSING.has(reason)) })
     }
     source.workers(offer, edge, { place, nodes, ...(maxPrice != null ? { maxPrice } : {}) }, this.#sink(settled), { signal: this.#stop.signal }).catch((error: unknown) => {
       if (this.#stop.signal.aborted) return

@@ -191,6 +191,20 @@ describe('coordinator/machine', () => {
   })
 
   describe('nobody there', () => {
+    it('waits for who was found and could not be had just then', () => {
+      const rig = new Rig({ limits: { noneMs: 500, rejoinMs: 5000 } })
+      rig.step({ type: 'split', sizes: [5] }, { type: 'settled', count: 0, hoped: true })
+      assert.equal(last(rig.of('timer')).at, 5000)
+      rig.now = 4999
+      rig.step({ type: 'tick' })
+      assert.equal(rig.machine.state, 'running')
+      rig.now = 5000
+      rig.step({ type: 'tick' })
+      rig.step({ type: 'aborted' })
+      assert.equal(last(rig.of('end')).error?.code, 'no-provider')
+      assert.match(last(rig.of('end')).error?.message ?? '', /^nobody who offers this conversion could be had/)
+    })
+
     it('fails with no-provider a moment after the first search found nobody', () => {
       const rig = new Rig({ limits: { noneMs: 500 } })
       rig.step({ type: 'split', sizes: [5] }, { type: 'settled', count: 0 })

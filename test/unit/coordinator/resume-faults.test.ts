@@ -196,8 +196,9 @@ describe('coordinator/record-writer', () => {
     const written: string[] = []
     let tries = 0
     const writer = new RecordWriter({ journal: { append: async (_key, value) => {
-      if (++tries === 1) await first.promise
-      if (tries === 2) throw full()
+      const nth = ++tries
+      if (nth === 1) await first.promise
+      if (nth === 2) throw full()
       written.push(Buffer.from(value).toString())
     } }, log: silentLog, retryMs: 3_600_000 })
     const early = writer.write('a', Buffer.from('1'))
