@@ -220,8 +220,9 @@ async function compose ({ config, embedded = false, log }: NodeOptions, dir: Dat
     if (server != null) await started(server)
     await started(coordinator)
     if (gateway != null) {
-      await started(gateway)
+      // Before it is asked for: who finds the port of an earlier run answering must not be refused for that run's token.
       await dir.writeSecret('token', token)
+      await started(gateway)
       await dir.writeSecret('api', `${gateway.url}\n`)
       running.defer(async () => {
         await dir.removeFile('api')

@@ -63,7 +63,7 @@ Where it runs, and how it is checked:
 ${filled('Small inputs are converted on this machine, larger ones in blocks here and on the peers of a running daemon (weft start), engines in sandboxed processes. Every result is decoded to its end and its rows are counted; a sample of blocks (--verify all: every block) is compared with the source value by value, by other readers than the engine that wrote it. An output appears under its name when it is complete and checked, or not at all.', 2, width)}
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no daemon, 4 no converter,
-  5 a check failed, 124 deadline, 130 interrupted
+  5 a check failed, 6 over budget, 124 deadline, 130 interrupted
 
 Examples:${EXAMPLES}`
 }

@@ -24,11 +24,16 @@ const convert = z.strictObject({
   args: z.array(z.string()).default([])
 })
 
-const when = z.strictObject({ job, blocksDone: z.int().min(1).optional(), state: z.string().optional(), event: match.optional() })
+const STATES = ['preparing', 'running', 'merging', 'done', 'failed', 'cancelled'] as const
+
+const when = z.strictObject({ job, blocksDone: z.int().min(1).optional(), state: z.enum(STATES, { error: `expected a state of a job: ${STATES.join(', ')}` }).optional(), event: match.optional() })
   .refine(({ blocksDone, state, event }) => [blocksDone, state, event].filter(value => value != null).length === 1, { error: 'expected "job" and one of "blocksDone", "state" and "event"' })
 
 const VERBS = ['kill', 'stop', 'start', 'pause', 'unpause', 'partition', 'latency', 'bandwidth', 'loss', 'heal'] as const
 export type ScenarioVerb = typeof VERBS[number]
+
+/** Commands that take the name of one node and nothing else. */
+const OF_ONE_NODE = /^(kill|stop|start|pause|unpause)\b/
 
 const command = z.string().refine(text => VERBS.includes((text.split(/\s+/)[0] ?? '') as ScenarioVerb), { error: `expected a command of scripts/testnet: ${VERBS.join(', ')}, like "kill n3"` })
 const step = z.strictObject({ at: time.optional(), after: time.optional(), when: when.optional(), do: z.union([command, z.strictObject({ convert })], { error: 'expected a command like "kill n3", or {"convert": {"input", "to"}}' }) })
@@ -81,12 +86,15 @@ export async function readScenario (path: string): Promise<Scenario> {
   const profiles = typeof tree.nodes === 'number' ? Array.from({ length: tree.nodes }, () => ({})) : tree.nodes as NodeProfile[]
   const refuse = (key: string, message: string): never => { throw usage(`--scenario: ${path}: ${key}: ${message}`, { path, key }) }
   const known = (key: string, node: string): void => { if (Number(node.slice(1)) >= profiles.length) refuse(key, `there is no ${node}: the nodes are n0 to n${profiles.length - 1}`) }
+  const peerOf = (key: string, event: EventMatch = {}): void => { if (typeof event.peer === 'string' && /^n\d+$/.test(event.peer)) known(key, event.peer) }
   let jobs = 0
   const folder = dirname(resolve(path))
   const steps = tree.steps.map((step, index): ScenarioStep => {
     if (step.when != null && step.when.job >= jobs) refuse(`steps[${index}].when.job`, `${step.when.job} is not begun by then`)
+    peerOf(`steps[${index}].when.event.peer`, step.when?.event)
     if (typeof step.do === 'string') {
       for (const node of step.do.match(/\bn\d+\b/g) ?? []) known(`steps[${index}].do`, node)
+      if (OF_ONE_NODE.test(step.do) && !/^\w+\s+n\d+\s*$/.test(step.do)) refuse(`steps[${index}].do`, `expected one node, like "${step.do.split(/\s+/)[0] as string} n1"`)
       return step
     }
     jobs++
@@ -96,6 +104,7 @@ export async function readScenario (path: string): Promise<Scenario> {
   })
   const expect = tree.expect.map((expectation, index) => {
     if (expectation.job != null && expectation.job >= jobs) refuse(`expect[${index}].job`, `there are ${jobs} conversions, counted from 0`)
+    expectation.events?.forEach((event, at) => { peerOf(`expect[${index}].events[${at}].peer`, event) })
     return expectation.to == null ? expectation : { ...expectation, to: resolve(folder, expectation.to) }
   })
   return { ...(tree.description == null ? {} : { description: tree.description }), profiles, seed: tree.seed, limitMs: tree.limit == null ? LIMIT_MS : parseMilliseconds(tree.limit, 'limit'), steps, expect }

@@ -92,6 +92,11 @@ describe('scenarios of a test network', function () {
     ['two conditions', { ...good, steps: [step, { at: '1s', after: '1s', do: 'kill n1' }] }, /one of "at", "after" and "when"/],
     ['a time without a unit', { ...good, steps: [{ at: '1', do: 'kill n1' }] }, /steps\[0\]\.at: expected a time like "2s"/],
     ['a job that never begins', { ...good, expect: [{ job: 1, state: 'done' }] }, /expect\[0\]\.job: there are 1 conversions/],
+    ['a command without its node', { ...good, steps: [step, { do: 'kill' }] }, /steps\[1\]\.do: expected one node, like "kill n1"/],
+    ['a state that no job has', { ...good, steps: [step, { when: { job: 0, state: 'finished' }, do: 'kill n1' }] }, /steps\[1\]\.when\.state: expected a state of a job/],
+    ['an event of a node that is not there', { ...good, expect: [{ job: 0, events: [{ peer: 'n9' }] }] }, /expect\[0\]\.events\[0\]\.peer: there is no n9/],
+    ['nothing that must hold', { ...good, expect: [] }, /expect: expected one thing at least/],
+    ['steps that are missing', { nodes: 1, expect: [{ noProcessLeft: true }] }, /steps: expected a list of steps/],
     ['an expectation of nothing', { ...good, expect: [{ state: 'done' }] }, /expect\[0\]: expected "job"/],
     ['a bound that is none', { ...good, expect: [{ 'job': 0, 'blocks.total': { most: 1 } }] }, /expect\[0\]\.blocks\.total: /]
   ]

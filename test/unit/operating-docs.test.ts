@@ -7,7 +7,7 @@ import * as health from '../../daemon/health/constants.ts'
 import * as task from '../../daemon/task-protocol/constants.ts'
 
 /** Sections of the configuration that are about time, failure, room and who works when. */
-const SECTIONS = ['liveness', 'executor', 'policy', 'store']
+const SECTIONS = ['liveness', 'hedging', 'executor', 'policy', 'store']
 
 const text = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8')
 

@@ -42,7 +42,7 @@ export function jobRoutes (plain: FastifyInstance, node: NodeApi, stopping: Abor
   server.get('/jobs/:id/blocks', { schema: { summary: 'What of a running job is not done: who has each block, since when, what came of it before; who has what; what moved lately; why it waits', tags: ['jobs'], params: jobParams, querystring: blocksQuery, response: { 200: jobLook } } },
     ({ params: { id }, query }) => {
       const look = node.blocks(id, query)
-      if (look == null) throw new ApiError(404, 'unknown-job', `no job ${id} on this node: see GET /jobs`)
+      if (look == null) throw new ApiError(404, 'unknown-job', `no job ${id} on this node: see 'weft jobs list', or GET /jobs`)
       return look
     })
 
@@ -92,6 +92,6 @@ async function opened (path: string): ReturnType<typeof open> {
 }
 
 function known (report: JobReport | undefined, id: string): JobReport {
-  if (report == null) throw new ApiError(404, 'unknown-job', `no job ${id} on this node: see GET /jobs`)
+  if (report == null) throw new ApiError(404, 'unknown-job', `no job ${id} on this node: see 'weft jobs list', or GET /jobs`)
   return report
 }

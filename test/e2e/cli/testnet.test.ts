@@ -121,7 +121,7 @@ describe('scripts/testnet', function () {
     const healed = await as(n0, ['peers', 'connect', n2.multiaddrs[0] as string])
     assert.equal(healed.code, 0, healed.stderr)
 
-    for (const [args, words] of [[['partition', 'n9'], /no node 'n9'/], [['partition', 'n1', 'n1'], /n1 is named twice/], [['latency', 'n0', 'n1', '80'], /'80' is not a time/], [['loss', 'n0', 'n1', '0.5'], /'0.5' is not a share/], [['bandwidth', 'n0', 'n1', '10'], /'10' is not a rate/]] as Array<[string[], RegExp]>) {
+    for (const [args, words] of [[['partition', 'n9'], /no node 'n9'/], [['partition', 'n1', 'n1'], /n1 is named twice/], [['partition', 'n0,n1,n2'], /are all nodes of this network/], [['latency', 'n0', 'n1', '80'], /'80' is not a time/], [['loss', 'n0', 'n1', '0.5'], /'0.5' is not a share/], [['bandwidth', 'n0', 'n1', '10'], /'10' is not a rate/]] as Array<[string[], RegExp]>) {
       const { code, stderr } = await verb(...args)
       assert.equal(code, 2, stderr)
       assert.match(stderr, words)

@@ -9,7 +9,7 @@ describe('network: probes of connections', () => {
   const ends: Array<() => Promise<void>> = []
 
   afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end()
+    for (const end of ends.splice(0).toReversed()) await end()
   })
 
   /** A connection to a node that treats pings like this, and probes on it. */

@@ -130,6 +130,7 @@ describe('config', () => {
         [{ listen: '/ip4/127.0.0.1/tcp/0' }, 'listen', /expected a list/],
         [{ bootstrap: ['/ip4/1.2.3.4/tcp/1'] }, 'bootstrap[0]', /ends in \/p2p/],
         [{ executor: { slots: 0 } }, 'executor.slots', /expected 1 or more|expected a whole number or "auto"/],
+        [{ policy: { cpuShare: 0 } }, 'policy.cpuShare', /expected more than 0, found 0/],
         [{ executor: { sandbox: 'maybe' } }, 'executor.sandbox', /expected one of "auto", "require", "off"/],
         [{ prices: { perHour: 1 } }, 'prices.perHour', /expected text, found 1/],
         [{ prices: { perHour: '1.5' } }, 'prices.perHour', /whole number/],

@@ -20,13 +20,13 @@ export class CsvFaults {
   /** A record that has not one field per column. */
   ragged (found: number, line: number): never {
     const expected = this.#columns.length
-    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}; mend it, set the delimiter with --set delimiter=..., or choose --set ragged=pad or ragged=skip`, line, { expected, found })
+    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}; mend it, set the delimiter with --set delimiter=..., or choose --set ragged=pad or ragged=skip-and-report`, line, { expected, found })
   }
 
   /** A record with more fields than there are columns, some of them not empty. */
   surplus (found: number, line: number): never {
     const expected = this.#columns.length
-    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}, and the surplus ones are not empty; mend it, or leave such records out with --set ragged=skip`, line, { expected, found })
+    throw this.bad(`the record on line ${line} has ${found} fields instead of ${expected}, and the surplus ones are not empty; mend it, or leave such records out with --set ragged=skip-and-report`, line, { expected, found })
   }
 
   /** A value that its column, whose type was given, cannot have. */
