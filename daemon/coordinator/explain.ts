@@ -43,7 +43,7 @@ function jobWaits (state: JobState, now: number): Explanation['job'] {
     waits.push({ reason: 'worker', message: 'every worker is suspect, cut off or too dear', ...inMs(provision.nextTime, now) })
   }
   if (queue.length === 0 && !splitEnded) waits.push({ reason: 'splitter', message: `the input is being split; ${blocks.length} blocks so far` })
-  else if (queue.length === 0 && tally.doneBlocks < blocks.length) waits.push({ reason: 'results', message: `all ${blocks.length} blocks are given out; ${blocks.length - tally.doneBlocks} are not done` })
+  else if (queue.length === 0 && tally.doneBlocks < blocks.length) waits.push({ reason: 'results', message: `blocks given out: ${blocks.length}; not done: ${blocks.length - tally.doneBlocks}` })
   return waits
 }
 
