@@ -209,7 +209,9 @@ describe('probe', () => {
       const from = performance.now()
       await converter('probe/sleep').convert({ bytes: Buffer.from('x') }, { milliseconds: 250 }, context('', undefined, done => { seen.push(done) }))
       assert.ok(performance.now() - from >= 249)
-      assert.ok(seen.length >= 3 && seen.at(-1) === 250, seen.join())
+      // How often depends on how busy the machine is; that it is told before the end, and never less than before, does not.
+      assert.ok((seen[0] ?? 250) < 250 && seen.at(-1) === 250, seen.join())
+      assert.deepEqual(seen, seen.toSorted((x, y) => x - y))
     })
 
     it('ends when it is cancelled', async () => {
