@@ -25,7 +25,7 @@ const leftOut = join(scratch, 'left-out')
 const quick = globSync('test/{unit,sim,integration}/**/*.test.ts', { cwd: root }).toSorted()
 const slow = globSync('test/e2e/**/*.test.ts', { cwd: root }).toSorted()
 const conversions = (file: string): boolean => /unit[\\/](block-convert|executor)[\\/]/.test(file)
-const byUsers = (file: string): boolean => /e2e[\\/](cli[\\/].*|bad-input.*|failures)\.test\.ts$/.test(file)
+const byUsers = (file: string): boolean => /e2e[\\/](cli[\\/].*|bad-input.*|failures|drain|scenario|stranger)\.test\.ts$/.test(file)
 const split = (files: string[], isFirst: (file: string) => boolean): string[][] => [files.filter(isFirst), files.filter(file => !isFirst(file))]
 const groups = patterns.length > 0 ? [patterns] : [...split(quick, conversions), ...split(slow, byUsers)]
 const env = { ...process.env, WEFT_TEST_LEFT_OUT: leftOut, WEFT_TEST_CONVERTERS: '1', TMPDIR: scratch, NODE_ENV: 'test', ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }) }

@@ -17,6 +17,9 @@ const TOLD_MS = 1000
 
 interface Report { blocks: { total: number, redispatched: number, hedged: number }, workers: Array<{ peer: string, blocks: number }> }
 
+/** As the machine says of a block that was stolen. */
+const TAKEN_BACK = / has not begun it and needs /
+
 describe('a worker that stops working for others', function () {
   this.timeout(180_000)
   let testnet: Testnet
@@ -81,8 +84,9 @@ describe('a worker that stops working for others', function () {
   function costsNothing (events: JobEvent[], report: Report, victim: string): void {
     const blocks = blocksOf(events)
     const its = blocks.filter(({ peer }) => peer === peerOf(victim))
-    const handedBack = its.filter(({ change }) => change === 'requeued')
-    assert.deepEqual(handedBack.filter(({ reason }) => reason !== 'draining'), [], 'blocks are handed back, not lost')
+    // The requester may take back what waits at one worker for another that is idle; that is none of the victim's doing.
+    const handedBack = its.filter(({ change, reason }) => change === 'requeued' && !TAKEN_BACK.test(reason ?? ''))
+    assert.deepEqual(handedBack.filter(({ reason }) => reason?.startsWith('draining') !== true), [], 'blocks are handed back, not lost')
     assert.deepEqual(its.filter(({ change, reason }) => change === 'failed' && reason?.startsWith('draining:') !== true), [])
     // one engine, and one order that waits for it
     assert.ok(handedBack.length <= 2, `${handedBack.length} blocks were handed back`)

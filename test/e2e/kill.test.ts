@@ -7,7 +7,7 @@ import { followEvents, type JobEvents } from '../fixtures/events.ts'
 import { collect, startTestnet, type Finished, type Testnet } from '../fixtures/testnet.ts'
 
 /** Fewer where somebody waits for the tests: each takes seconds, most of them for starting the victim again. CI sets the variable. */
-const KILLS = process.env['WEFT_TEST_FULL'] === '1' ? 20 : 8
+const KILLS = process.env['WEFT_TEST_FULL'] === '1' ? 12 : 6
 /** Of the kills, at least so many must have hit a worker that held an unfinished block; otherwise they prove little. */
 const KILLS_THAT_HURT = Math.floor(KILLS * 0.75)
 const SEED = 20261121

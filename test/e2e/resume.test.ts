@@ -10,7 +10,7 @@ import { collect, startTestnet, type Finished, type Testnet } from '../fixtures/
 import type { JobReport } from '../../daemon/coordinator/index.ts'
 
 /** Fewer where somebody waits for the tests: each takes seconds, most of them for starting the daemon again. */
-const KILLS = Number(process.env['WEFT_KILLS'] ?? (process.env['WEFT_TEST_FULL'] === '1' ? 10 : 6))
+const KILLS = Number(process.env['WEFT_KILLS'] ?? (process.env['WEFT_TEST_FULL'] === '1' ? 5 : 3))
 /** Of the kills, at least so many must have hit a job that had some of its blocks done, but not all; otherwise they prove little. */
 const KILLS_IN_THE_MIDDLE = Math.floor(KILLS / 2)
 const SEED = 20261122
